@@ -1,0 +1,190 @@
+"""The operators' verbs that concern the fleet as a whole; they run on ct1."""
+
+import concurrent.futures
+import pathlib
+
+import insync_check
+import insync_enroll
+import insync_inventory
+import salt.client
+import salt.config
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "insync"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def hosts():
+    """
+    Print the servers that the inventory declares.
+
+    Returns a list of dict: server, region, private, public, roles, lifecycle, purpose.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.hosts
+        salt-run insync.hosts --out=json
+    """
+    rows = []
+    inventory = _inventory()
+    for name, host in inventory["hosts"].items():
+        rows.append(
+            {
+                "server": name,
+                "region": host["region"]["name"] + ("?" if host["region"]["source"] == "guess" else ""),
+                "private": host["private"],
+                "public": host["public"],
+                "roles": ",".join(insync_inventory.roles_of(inventory, name)),
+                "lifecycle": host["lifecycle"],
+                "purpose": host["purpose"],
+            }
+        )
+    return {"data": rows, "outputter": "insync_table"}
+
+
+def check():
+    """
+    Check the inventory, the operators and the secrets of the deployed checkout.
+
+    Returns a str that says that all is well.
+    Raises CommandExecutionError with a line for each problem.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.check
+    """
+    problems = insync_check.problems(_checkout(), _site())
+    if problems:
+        raise CommandExecutionError("\n".join(problems))
+    return f"the inventory of {len(_inventory()['hosts'])} servers is in order"
+
+
+def ssh_config():
+    """
+    Print an ssh_config with which ``ssh web02`` works from anywhere.
+
+    Returns a str; keep it as a file and name it in an ``Include`` line of ~/.ssh/config.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.ssh_config > fleet.conf
+    """
+    return insync_inventory.ssh_config(_inventory())
+
+
+def known_hosts():
+    """
+    Print the ssh host keys of all servers that answer, as the minions report them over their authenticated channel.
+
+    Returns a str in the format of ~/.ssh/known_hosts; names are those of ``insync.ssh_config``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.known_hosts >> ~/.ssh/known_hosts
+    """
+    client = salt.client.get_local_client(mopts=__opts__)
+    answers = client.cmd("*", "ssh.host_keys", kwarg={"private": False, "certs": False})
+    keys = {name: answer.get("ed25519.pub") for name, answer in answers.items() if isinstance(answer, dict)}
+    return "\n".join(f"{name} {' '.join(key.split()[:2])}" for name, key in sorted(keys.items()) if key)
+
+
+def accept(host, fingerprint):
+    """
+    Accept the key of the minion ``host`` if it has this fingerprint, and no other.
+
+    host (str): a server of the inventory.
+    fingerprint (str): SHA-256, as ``salt-call --local key.finger`` prints it on the server itself.
+
+    Returns a str. Raises CommandExecutionError if no key of that name comes within a minute, or another one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.accept web02 3f:0a:...
+    """
+    _known(host)
+    insync_enroll.accept(__opts__, host, fingerprint)
+    return f"{host}: key {fingerprint} accepted"
+
+
+def bootstrap(*names, parallel=4):
+    """
+    Make new servers minions: enter by ssh as root, install Salt, compare the key's fingerprint, accept it.
+
+    names (str): servers of the inventory, or ``all``. One that answers already is left as it is.
+    parallel (int): how many at the same time.
+
+    The server must have ct1's key /etc/salt/bootstrap/id_ed25519.pub in root's authorized_keys, as a provider puts it
+    there, and its ssh host key must be in /etc/salt/bootstrap/known_hosts, as the provider's console shows it.
+
+    Returns a dict: server -> what happened. Raises CommandExecutionError that names each server that failed, and why.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.bootstrap web02
+        salt-run insync.bootstrap all
+    """
+    wanted = _wanted(names)
+    answers = salt.client.get_local_client(mopts=__opts__).cmd(wanted, "test.ping", tgt_type="list", timeout=5)
+    new = [name for name in wanted if not answers.get(name)]
+    enroll = insync_enroll.Enrolment(__opts__, _checkout())
+    with insync_enroll.lock(), concurrent.futures.ThreadPoolExecutor(int(parallel)) as pool:
+        results = dict(zip(new, pool.map(lambda name: _attempt(enroll, name), new)))
+    failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
+    if failed:
+        raise CommandExecutionError("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
+    return {name: results.get(name, "is a minion already") for name in wanted}
+
+
+def _attempt(enroll, name):
+    try:
+        seconds = enroll.server(name)
+    except (CommandExecutionError, OSError) as exc:
+        print(f"{name}: failed", flush=True)
+        return exc
+    print(f"{name}: a minion, {seconds:.0f} s", flush=True)
+    return f"became a minion in {seconds:.0f} s"
+
+
+def _wanted(names):
+    if not names:
+        raise CommandExecutionError("which servers? name them, or say 'all'")
+    inventory = _inventory()
+    if names == ("all",):
+        return [name for name in inventory["hosts"] if "salt_master" not in insync_inventory.roles_of(inventory, name)]
+    for name in names:
+        _known(name)
+    return list(names)
+
+
+def _known(host):
+    try:
+        insync_inventory.roles_of(_inventory(), host)
+    except insync_inventory.InventoryError as exc:
+        raise CommandExecutionError(str(exc)) from exc
+
+
+def _inventory():
+    return insync_inventory.load(_checkout() / "pillar" / "inventory")
+
+
+def _checkout():
+    return pathlib.Path(__opts__["pillar_roots"]["base"][0]).parent
+
+
+def _site():
+    return pathlib.Path(__opts__["pillar_roots"]["base"][-1])

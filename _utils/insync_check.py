@@ -1,0 +1,49 @@
+"""Everything that can be told wrong about a checkout and a site folder before a server sees them."""
+
+import pathlib
+import sys
+
+import insync_inventory
+import insync_operators
+import insync_secrets
+import insync_site
+
+
+def problems(checkout, site):
+    """
+    Return what is wrong, a line each; an empty list if nothing is.
+
+    checkout (str or pathlib.Path): the root of this repository.
+    site (str or pathlib.Path): the site folder.
+    """
+    checkout = pathlib.Path(checkout)
+    directory = checkout / "pillar" / "inventory"
+    found = insync_inventory.problems(directory, roles_dir=checkout / "salt" / "role")
+    return found or _site_problems(insync_inventory.load(directory), [str(checkout / "pillar"), str(site)])
+
+
+def _site_problems(inventory, roots):
+    roles = sorted({role for host in inventory["hosts"] for role in insync_inventory.roles_of(inventory, host)})
+    found = []
+    for check in (
+        lambda: insync_operators.load(roots),
+        lambda: insync_secrets.for_roles(roots, roles),
+        lambda: insync_site.read(roots, "settings.sls"),
+    ):
+        try:
+            check()
+        except insync_site.SiteError as exc:
+            found.append(str(exc))
+    return found
+
+
+def main(checkout, site):
+    """Print the problems to standard error; return the exit code."""
+    found = problems(checkout, site)
+    for line in found:
+        print(line, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

@@ -1,0 +1,138 @@
+"""How the master makes a server its minion: over ssh, with keys compared by fingerprint."""
+
+import contextlib
+import fcntl
+import io
+import os
+import pathlib
+import subprocess
+import tarfile
+import tempfile
+import time
+
+import insync_bootstrap
+import insync_inventory
+import insync_release
+import salt.key
+import salt.utils.crypt
+from salt.exceptions import CommandExecutionError
+
+HOME = pathlib.Path("/etc/salt/bootstrap")
+WORK = "/root/insync-bootstrap"
+LOCK = pathlib.Path("/run/salt/master/bootstrap.lock")
+SECONDS = 300
+
+
+class Enrolment:
+    """Makes servers minions of this master."""
+
+    def __init__(self, opts, checkout):
+        self.opts = opts
+        self.checkout = pathlib.Path(checkout)
+        self.inventory = insync_inventory.load(self.checkout / "pillar" / "inventory")
+        self.release = insync_release.salt_id(self.checkout)
+        self.finger = salt.utils.crypt.pem_finger(f"{opts['pki_dir']}/master.pub")
+
+    def server(self, name):
+        """
+        Make the server ``name`` a minion; return the seconds that it took.
+
+        Raises CommandExecutionError that says at which step it failed and what to do.
+        """
+        started = time.monotonic()
+        address = self.inventory["hosts"][name]["private"]
+        _host_key(name, address)
+        there = self._ssh(address, f"test -e /opt/salt-{self.release}/.complete", check=False) == 0
+        self._ssh(address, f"rm -rf {WORK} && mkdir -m 0700 {WORK} && tar -xC {WORK}", stdin=self._payload(name, there))
+        wheelhouse = "" if there else f" --wheelhouse {WORK}/salt-{self.release}.tar"
+        command = f"{WORK}/minion --finger {self.finger}{wheelhouse} && rm -rf {WORK}"
+        fingerprint = self._ssh(address, command, output=True).split()[-1]
+        accept(self.opts, name, fingerprint)
+        return time.monotonic() - started
+
+    def _payload(self, name, there):
+        archive = io.BytesIO()
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=archive, mode="w") as tar:
+            insync_bootstrap.payload(self.checkout, name, self.opts["pki_dir"], folder)
+            tar.add(folder, arcname=".")
+            if not there:
+                wheelhouse = f"salt-{self.release}.tar"
+                tar.add(self.checkout / "salt/salt_release/files" / wheelhouse, arcname=wheelhouse)
+        return archive.getvalue()
+
+    def _ssh(self, address, command, stdin=b"", check=True, output=False):
+        try:
+            done = subprocess.run(
+                [*_SSH, f"root@{address}", command], input=stdin, capture_output=True, timeout=SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise CommandExecutionError(f"ssh root@{address}: no end after {SECONDS} s") from exc
+        if check and done.returncode != 0 or done.returncode == 255:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise CommandExecutionError(f"ssh root@{address}: {said[-1] if said else f'exit code {done.returncode}'}")
+        return done.stdout.decode() if output else done.returncode
+
+
+_SSH = (
+    *("ssh", "-i", str(HOME / "id_ed25519"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
+    *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={HOME / 'known_hosts'}"),
+)
+
+
+@contextlib.contextmanager
+def lock():
+    """Hold the lock of the bootstrap; CommandExecutionError, with the holder, if somebody else does."""
+    with LOCK.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            file.seek(0)
+            raise CommandExecutionError(f"another bootstrap is running: {file.read().strip()}") from exc
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        file.flush()
+        yield
+
+
+def accept(opts, name, fingerprint, seconds=60):
+    """
+    Accept the key of ``name`` if it has ``fingerprint``; wait up to ``seconds`` for it to arrive.
+
+    opts (dict): the master's configuration.
+    Raises CommandExecutionError if none arrives, or one with another fingerprint.
+    """
+    deadline = time.monotonic() + seconds
+    with salt.key.get_key(opts) as keys:
+        while True:
+            status, found = _find(keys, name)
+            if found == fingerprint and status == "minions":
+                return
+            if found == fingerprint:
+                keys.accept(match=name)
+                return
+            if status == "minions":
+                raise CommandExecutionError(
+                    f"another key of {name} is accepted ({found}); if the server was rebuilt, 'salt-key -d {name}' first"
+                )
+            if status and time.monotonic() > deadline:
+                raise CommandExecutionError(f"the key that waits as {name} is {found}, not {fingerprint}: not accepted")
+            if time.monotonic() > deadline:
+                raise CommandExecutionError(f"no key of {name} came within {seconds} s; see 'journalctl -u salt-minion' there")
+            time.sleep(1)
+
+
+def _find(keys, name):
+    for status in ("minions", "minions_pre"):
+        found = keys.finger(name).get(status, {}).get(name)
+        if found:
+            return status, found
+    return None, None
+
+
+def _host_key(name, address):
+    known = HOME / "known_hosts"
+    lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
+    if not any(line.split(" ")[0] == address for line in lines):
+        raise CommandExecutionError(
+            f"no ssh host key of {address} in {known}; add the line '{address} ssh-ed25519 ...' that the console of {name} shows"
+        )

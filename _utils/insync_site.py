@@ -1,0 +1,31 @@
+"""The site folder: what differs between installations (people, secrets, settings), outside this repository."""
+
+import pathlib
+
+import yaml
+
+
+class SiteError(ValueError):
+    """The site folder lacks something or holds something wrong; the message names file, key and remedy."""
+
+
+def read(roots, name):
+    """
+    Return the mapping in the file ``name`` of the first pillar root that has it.
+
+    roots (list of str): the pillar roots, in order.
+    Raises SiteError if no root has the file, or if it is not a mapping.
+    """
+    for root in roots:
+        path = pathlib.Path(root, name)
+        if path.is_file():
+            break
+    else:
+        raise SiteError(f"{name}: no such file in the site folder ({roots[-1]}); see docs/bootstrap.md")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as exc:
+        raise SiteError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(data, dict):
+        raise SiteError(f"{path}: expected a mapping")
+    return data

@@ -1,0 +1,6 @@
+# Tunables of the salt-master.
+salt_master:
+  worker_threads: 3
+  timeout: 30
+  gather_job_timeout: 20
+  keep_jobs_seconds: 2592000

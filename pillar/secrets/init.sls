@@ -1,0 +1,13 @@
+#!py|gpg
+"""The secrets of this server's roles, from the site folder; a missing or surplus one fails the render."""
+
+import insync_inventory
+import insync_secrets
+
+
+def run():
+    """Return ``{"secrets": {role: {key: encrypted value}}}`` for the server that asks."""
+    roots = __opts__["pillar_roots"]["base"]
+    inventory = insync_inventory.load(f"{roots[0]}/inventory")
+    roles = insync_inventory.roles_of(inventory, __opts__["id"])
+    return {"secrets": insync_secrets.for_roles(roots, roles)}

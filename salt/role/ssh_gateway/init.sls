@@ -1,0 +1,3 @@
+# The only server that the internet can reach by ssh; all others are entered through it.
+include:
+  - ssh_gateway
