@@ -10,6 +10,9 @@ import salt.client
 import salt.config
 from salt.exceptions import CommandExecutionError
 
+# The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
+from salt.exceptions import NotImplemented as Refused
+
 __virtualname__ = "insync"
 
 
@@ -52,7 +55,7 @@ def check():
     Check the inventory, the operators and the secrets of the deployed checkout.
 
     Returns a str that says that all is well.
-    Raises CommandExecutionError with a line for each problem.
+    Raises Refused with a line for each problem.
 
     CLI Example:
 
@@ -62,7 +65,7 @@ def check():
     """
     problems = insync_check.problems(_checkout(), _site())
     if problems:
-        raise CommandExecutionError("\n".join(problems))
+        raise Refused("\n".join(problems))
     return f"the inventory of {len(_inventory()['hosts'])} servers is in order"
 
 
@@ -106,7 +109,7 @@ def accept(host, fingerprint):
     host (str): a server of the inventory.
     fingerprint (str): SHA-256, as ``salt-call --local key.finger`` prints it on the server itself.
 
-    Returns a str. Raises CommandExecutionError if no key of that name comes within a minute, or another one.
+    Returns a str. Raises Refused if no key of that name comes within a minute, or another one.
 
     CLI Example:
 
@@ -115,7 +118,10 @@ def accept(host, fingerprint):
         salt-run insync.accept web02 3f:0a:...
     """
     _known(host)
-    insync_enroll.accept(__opts__, host, fingerprint)
+    try:
+        insync_enroll.accept(__opts__, host, fingerprint)
+    except CommandExecutionError as exc:
+        raise Refused(str(exc)) from exc
     return f"{host}: key {fingerprint} accepted"
 
 
@@ -129,7 +135,7 @@ def bootstrap(*names, parallel=4):
     The server must have ct1's key /etc/salt/bootstrap/id_ed25519.pub in root's authorized_keys, as a provider puts it
     there, and its ssh host key must be in /etc/salt/bootstrap/known_hosts, as the provider's console shows it.
 
-    Returns a dict: server -> what happened. Raises CommandExecutionError that names each server that failed, and why.
+    Returns a dict: server -> what happened. Raises Refused that names each server that failed, and why.
 
     CLI Example:
 
@@ -139,15 +145,25 @@ def bootstrap(*names, parallel=4):
         salt-run insync.bootstrap all
     """
     wanted = _wanted(names)
-    answers = salt.client.get_local_client(mopts=__opts__).cmd(wanted, "test.ping", tgt_type="list", timeout=5)
-    new = [name for name in wanted if not answers.get(name)]
-    enroll = insync_enroll.Enrolment(__opts__, _checkout())
-    with insync_enroll.lock(), concurrent.futures.ThreadPoolExecutor(int(parallel)) as pool:
-        results = dict(zip(new, pool.map(lambda name: _attempt(enroll, name), new)))
+    client = salt.client.get_local_client(mopts=__opts__)
+    new = [name for name in wanted if name not in insync_enroll.answering(client, __opts__, wanted)]
+    results = _enroll(new, int(parallel))
     failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
     if failed:
-        raise CommandExecutionError("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
+        raise Refused("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
+    silent = set(new) - insync_enroll.ready(client, __opts__, new)
+    if silent:
+        raise Refused(f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there")
     return {name: results.get(name, "is a minion already") for name in wanted}
+
+
+def _enroll(names, parallel):
+    enroll = insync_enroll.Enrolment(__opts__, _checkout())
+    try:
+        with insync_enroll.lock(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+            return dict(zip(names, pool.map(lambda name: _attempt(enroll, name), names)))
+    except CommandExecutionError as exc:
+        raise Refused(str(exc)) from exc
 
 
 def _attempt(enroll, name):
@@ -162,7 +178,7 @@ def _attempt(enroll, name):
 
 def _wanted(names):
     if not names:
-        raise CommandExecutionError("which servers? name them, or say 'all'")
+        raise Refused("which servers? name them, or say 'all'")
     inventory = _inventory()
     if names == ("all",):
         return [name for name in inventory["hosts"] if "salt_master" not in insync_inventory.roles_of(inventory, name)]
@@ -175,7 +191,7 @@ def _known(host):
     try:
         insync_inventory.roles_of(_inventory(), host)
     except insync_inventory.InventoryError as exc:
-        raise CommandExecutionError(str(exc)) from exc
+        raise Refused(str(exc)) from exc
 
 
 def _inventory():

@@ -104,7 +104,7 @@ def accept(opts, name, fingerprint, seconds=60):
     deadline = time.monotonic() + seconds
     with salt.key.get_key(opts) as keys:
         while True:
-            status, found = _find(keys, name)
+            status, found = _find(opts["pki_dir"], name)
             if found == fingerprint and status == "minions":
                 return
             if found == fingerprint:
@@ -121,9 +121,35 @@ def accept(opts, name, fingerprint, seconds=60):
             time.sleep(1)
 
 
-def _find(keys, name):
+def answering(client, opts, names):
+    """
+    Return the set of those of ``names`` that are accepted and answer now.
+
+    client (salt.client.LocalClient): the connection to the master.
+    opts (dict): the master's configuration.
+    """
+    accepted = [name for name in names if pathlib.Path(opts["pki_dir"], "minions", name).exists()]
+    if not accepted:
+        return set()
+    answers = client.cmd(accepted, "test.ping", tgt_type="list", timeout=5)
+    return {name for name, answer in answers.items() if answer is True}
+
+
+def ready(client, opts, names, seconds=90):
+    """Wait up to ``seconds`` until ``names`` answer, give them our modules, and return the set of those that did."""
+    deadline = time.monotonic() + seconds
+    there = answering(client, opts, names)
+    while len(there) < len(names) and time.monotonic() < deadline:
+        there = answering(client, opts, names)
+    if there:
+        client.cmd(sorted(there), "saltutil.sync_all", tgt_type="list", timeout=120)
+    return there
+
+
+def _find(pki, name):
+    # From the file: on 3008.3 'salt-key -f' hashes the lines BEGIN and END too, and agrees with no minion's key.finger.
     for status in ("minions", "minions_pre"):
-        found = keys.finger(name).get(status, {}).get(name)
+        found = salt.utils.crypt.pem_finger(f"{pki}/{status}/{name}")
         if found:
             return status, found
     return None, None
