@@ -1,0 +1,78 @@
+"""The booted fleet, as fixtures: every command runs in the real containers."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import insync_inventory
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
+SERVERS = sorted(INVENTORY["hosts"])
+
+
+class Fleet:
+    """Runs commands in the fleet's containers."""
+
+    def run(self, server, *command, stdin=None, timeout=300):
+        """Run ``command`` as root on ``server``; return the CompletedProcess, output as text."""
+        interactive = ["-i"] if stdin is not None else []
+        argv = ["podman", "exec", *interactive, f"insync-{server}", *command]
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def ok(self, server, *command, **options):
+        """Run ``command`` on ``server`` and return its output; a failure fails the test with what it said."""
+        done = self.run(server, *command, **options)
+        assert done.returncode == 0, f"{server}: {' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def salt(self, target, function, *arguments, timeout=900):
+        """Call ``function`` on the minions that ``target`` (a glob or a list) names; return {minion: result}."""
+        matcher = [target] if isinstance(target, str) else ["-L", ",".join(target)]
+        command = ["salt", *matcher, "--static", "--out=json", "--log-level=critical", function, *arguments]
+        return json.loads(self.run("ct1", *command, timeout=timeout).stdout or "{}")
+
+    def highstate(self, target, *arguments):
+        """Apply the highstate; return {minion: {state id: result}}, and fail unless every minion gave states."""
+        results = self.salt(target, "state.highstate", *arguments)
+        for minion, states in results.items():
+            assert isinstance(states, dict), f"{minion}: {states}"
+        return {minion: list(states.values()) for minion, states in results.items()}
+
+    def start(self, *servers):
+        """Bring the fleet up as `make fleet` does; return the CompletedProcess."""
+        argv = [sys.executable, "-m", "lab", "up", *(["--hosts", " ".join(servers)] if servers else [])]
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=2700, check=False)
+
+    def eventually(self, check, seconds=90, why=""):
+        """Return the first true answer of ``check``; fail after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            answer = check()
+            if answer:
+                return answer
+            time.sleep(1)
+        pytest.fail(why or f"{check} was not true within {seconds} s")
+
+
+def changed(states):
+    """Return the ids of the states that report changes."""
+    return sorted(state["__id__"] for state in states if state["changes"])
+
+
+def failed(states):
+    """Return the ids of the states that failed."""
+    return sorted(state["__id__"] for state in states if state["result"] is False)
+
+
+@pytest.fixture(scope="session")
+def fleet():
+    """The whole fleet, converged from this checkout."""
+    fleet = Fleet()
+    done = fleet.start()
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    fleet.report = done.stdout
+    return fleet

@@ -1,0 +1,92 @@
+"""The fleet converges, stays converged, and test mode tells the truth."""
+
+import re
+
+from tests.fleet.conftest import SERVERS, changed, failed
+
+
+def test_every_server_has_its_row_and_none_failed(fleet):
+    rows = {line.split()[0]: line.split() for line in fleet.report.splitlines() if line.split()[:1] and line.split()[0] in SERVERS}
+    assert sorted(rows) == SERVERS
+    assert re.search(r"21 servers.* 0 failed", fleet.report), fleet.report[-2000:]
+
+
+def test_a_second_highstate_changes_nothing_anywhere(fleet):
+    results = fleet.highstate("*")
+    assert sorted(results) == SERVERS
+    assert {minion: failed(states) for minion, states in results.items()} == {minion: [] for minion in SERVERS}
+    assert {minion: changed(states) for minion, states in results.items()} == {minion: [] for minion in SERVERS}
+
+
+# What somebody might do by hand on web02, and the states that must see it.
+BY_HAND = {
+    "echo 10.9.9.9 typo >> /etc/hosts": "host-names",
+    "ln -sf /usr/share/zoneinfo/Asia/Manila /etc/localtime; echo Asia/Manila > /etc/timezone": "clock-timezone",
+    "useradd -g operators mallory": "operators-leavers",
+    "echo ssh-ed25519 AAAA mallory >> /home/alice/.ssh/authorized_keys": "operators-alice-keys",
+    "echo 'alice ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers.d/operators": "operators-sudo",
+    "usermod -p '!' root": "console-root",
+    "install -d /root/.ssh; echo ssh-ed25519 AAAA > /root/.ssh/authorized_keys": "sshd-no-root-keys",
+    "nft add rule inet insync input tcp dport 8080 accept": "firewall-loaded",
+    "systemctl disable nftables": "firewall-at-boot",
+    "systemctl stop apt-daily-upgrade.timer": "upgrades-apt-daily-upgrade.timer",
+    "rm /etc/systemd/journald.conf.d/insync.conf": "journal-config",
+    "chmod 0777 /etc/logrotate.d/salt-minion": "salt-minion-logrotate",
+}
+
+
+def test_test_mode_reports_what_a_run_then_changes_and_touches_nothing(fleet):
+    for command in BY_HAND:
+        fleet.ok("web02", "sh", "-c", command)
+    before = _digest(fleet)
+    (planned,) = fleet.highstate("web02", "test=True").values()
+    assert _digest(fleet) == before, "test mode touched something"
+    (done,) = fleet.highstate("web02").values()
+    assert failed(done) == []
+    assert changed(planned) == changed(done)
+    assert set(BY_HAND.values()) <= set(changed(done))
+    (again,) = fleet.highstate("web02").values()
+    assert changed(again) == []
+
+
+def _digest(fleet):
+    """What test mode could touch: files, users, rules, running units."""
+    script = "find /etc /home /root /opt /usr/local -xdev -type f -printf '%p %m %s %T@\\n' | sort; nft -s list ruleset; systemctl list-units --no-legend --plain | cut -d' ' -f1-6 | grep -v -e '\\.scope' -e insync-restart"
+    return fleet.ok("web02", "sh", "-c", script)
+
+
+def test_the_minion_restarts_itself_without_losing_the_job(fleet):
+    before = _minion_pid(fleet)
+    fleet.ok("web02", "sh", "-c", "echo '# by hand' >> /etc/salt/minion")
+    (done,) = fleet.highstate("web02").values()
+    assert failed(done) == []
+    assert changed(done) == ["salt-minion-config", "salt-minion-restart"]
+    fleet.eventually(lambda: _minion_pid(fleet) not in (before, "0"), why="the minion was not restarted")
+    fleet.eventually(lambda: fleet.salt("web02", "test.ping") == {"web02": True})
+
+
+def _minion_pid(fleet):
+    return fleet.ok("web02", "systemctl", "show", "-P", "MainPID", "salt-minion").strip()
+
+
+def test_a_minion_killed_in_the_middle_ends_clean_when_run_again(fleet):
+    fleet.ok("license01", "sh", "-c", "rm /etc/sudoers.d/operators /etc/nftables.conf")
+    fleet.ok("ct1", "salt", "--async", "license01", "state.highstate")
+    fleet.eventually(lambda: fleet.ok("license01", "sh", "-c", "ls /var/cache/salt/minion/proc").strip(), why="no job started")
+    fleet.ok("license01", "systemctl", "kill", "--kill-whom=all", "-s", "KILL", "salt-minion")
+    fleet.eventually(lambda: fleet.salt("license01", "test.ping") == {"license01": True}, why="the minion did not come back")
+    (done,) = fleet.highstate("license01").values()
+    assert failed(done) == []
+    (again,) = fleet.highstate("license01").values()
+    assert changed(again) == []
+
+
+def test_a_server_that_is_down_is_named_and_the_rest_converge(fleet):
+    fleet.ok("sendy", "systemctl", "stop", "salt-minion")
+    try:
+        done = fleet.run("ct1", "salt", "-L", "sendy,wiki", "--out=json", "--static", "test.ping")
+        assert done.returncode != 0
+        assert '"sendy": false' in done.stdout and '"wiki": true' in done.stdout
+    finally:
+        fleet.ok("sendy", "systemctl", "start", "salt-minion")
+    fleet.eventually(lambda: fleet.salt("sendy", "test.ping") == {"sendy": True})

@@ -1,0 +1,139 @@
+"""What a hostile server can get from the master: nothing that is not its own."""
+
+import json
+
+import pytest
+
+from tests.fleet.conftest import INVENTORY, SERVERS
+
+MASTER = INVENTORY["hosts"]["ct1"]["private"]
+
+# A second minion on a server that an attacker owns, with a key of its own.
+EVIL = f"""
+id: %s
+master: {MASTER}
+pki_dir: /root/evil/pki
+cachedir: /root/evil/cache
+sock_dir: /root/evil/sock
+log_file: /root/evil/log
+minion_sign_messages: True
+encryption_algorithm: OAEP-SHA224
+signing_algorithm: PKCS1v15-SHA224
+acceptance_wait_time: 2
+grains: {{roles: [base, ssh_gateway, salt_master], host: ct1, fqdn: ct1, nodename: ct1}}
+"""
+
+
+@pytest.fixture
+def evil(fleet):
+    """Run salt-call on sendy as a minion of the given id and fresh key; return (exit code, output)."""
+
+    def call(identity, *arguments):
+        fleet.ok("sendy", "sh", "-c", "rm -rf /root/evil; mkdir /root/evil; cat > /root/evil/minion", stdin=EVIL % identity)
+        command = ["timeout", "40", "salt-call", "-c", "/root/evil", "--out=json", *arguments]
+        done = fleet.run("sendy", *command)
+        return done.returncode, done.stdout + done.stderr
+
+    yield call
+    fleet.run("sendy", "rm", "-rf", "/root/evil")
+    fleet.run("ct1", "salt-key", "--yes", "--delete", "ghost")
+
+
+def test_an_unknown_id_waits_unaccepted_and_gets_nothing(fleet, evil):
+    code, said = evil("ghost", "pillar.items")
+    assert code != 0
+    assert "console_password_hash" not in said
+    keys = json.loads(fleet.ok("ct1", "salt-key", "--out=json", "--list-all"))
+    assert "ghost" in keys["minions_pre"]
+    assert sorted(keys["minions"]) == SERVERS
+
+
+def test_an_unknown_id_accepted_by_mistake_gets_no_pillar(fleet, evil):
+    evil("ghost", "test.ping")
+    fleet.ok("ct1", "salt-key", "--yes", "--accept", "ghost")
+    done = fleet.run("sendy", "timeout", "60", "salt-call", "-c", "/root/evil", "--out=json", "pillar.items")
+    assert "secrets" not in done.stdout and "operators" not in done.stdout and "peers" not in done.stdout
+    state = fleet.run("sendy", "timeout", "60", "salt-call", "-c", "/root/evil", "--out=json", "state.highstate", "test=True")
+    assert state.returncode != 0
+
+
+@pytest.mark.parametrize("identity", ["web02", "ct1"])
+def test_a_stolen_id_with_another_key_is_denied(fleet, evil, identity):
+    code, said = evil(identity, "pillar.items")
+    assert code != 0
+    assert "secrets" not in said
+    keys = json.loads(fleet.ok("ct1", "salt-key", "--out=json", "--list-all"))
+    assert identity in keys["minions_denied"]
+    assert sorted(keys["minions"]) == SERVERS
+    assert fleet.salt(identity, "test.ping") == {identity: True}
+    fleet.run("ct1", "sh", "-c", f"rm -f /etc/salt/pki/master/minions_denied/{identity}")
+
+
+def test_forged_grains_gain_nothing(fleet):
+    fleet.ok("sendy", "sh", "-c", "printf 'roles: [salt_master, ssh_gateway]\\nhost: ct1\\nid: ct1\\n' > /etc/salt/grains")
+    try:
+        out = fleet.ok("sendy", "salt-call", "--out=json", "--log-level=quiet", "pillar.items", "unmask=True")
+        pillar = json.loads(out)["local"]
+        assert pillar["roles"] == ["base"]
+        assert pillar["host"]["name"] == "sendy"
+        assert set(pillar["secrets"]) == {"base"}
+        assert "salt_master" not in pillar and "ssh_gateway" not in pillar
+    finally:
+        fleet.ok("sendy", "rm", "/etc/salt/grains")
+
+
+HIDDEN = [
+    "pillar/top.sls",
+    "../pillar/secrets/init.sls",
+    "//pillar/top.sls",
+    "../../site/secrets/base.yaml",
+    "/srv/insync/site/secrets/base.yaml",
+    "..%2fpillar/top.sls",
+    "?index=0/../pillar/top.sls",
+    "_modules/../../pillar/top.sls",
+    "_modules/../../../site/operators.yaml",
+    "roots/../pillar/top.sls",
+    "Saltfile",
+    "README.md",
+    ".git/config",
+    "/etc/shadow",
+    "../../../../etc/salt/pki/master/master.pem",
+]
+
+
+def test_the_file_server_serves_salt_and_roots_only(fleet):
+    for path in HIDDEN:
+        answer = fleet.salt("sendy", "cp.get_file_str", f"salt://{path}")["sendy"]
+        assert not answer, f"{path}: {str(answer)[:80]}"
+    served = fleet.salt("sendy", "cp.list_master")["sendy"]
+    tops = {path.split("/")[0] for path in served}
+    components = {path.split("/")[-1] for path in fleet.ok("ct1", "sh", "-c", "ls -d /srv/insync/current/salt/*").split()}
+    assert tops <= components | {"_modules", "_states", "_runners", "_utils", "top.sls"}
+    assert "top.sls" in tops, "the probe sees what the server serves"
+
+
+def test_a_minion_cannot_reach_the_other_minions_or_push_files(fleet):
+    said = fleet.run("sendy", "salt-call", "--out=json", "publish.publish", "*", "test.ping").stdout
+    assert "true" not in said
+    fleet.ok("sendy", "sh", "-c", "echo planted > /root/planted")
+    assert "true" not in fleet.run("sendy", "salt-call", "--out=json", "cp.push", "/root/planted").stdout
+    assert fleet.run("ct1", "grep", "-rl", "planted", "/var/cache/salt/master/minions").returncode != 0
+
+
+def test_no_secret_in_logs_job_cache_or_process_list(fleet):
+    shadow = fleet.ok("web02", "getent", "shadow", "root").split(":")[1]
+    assert shadow.startswith("$"), "the state put the hash there"
+    for server in ("web02", "ct1"):
+        script = (
+            "grep -rlaF -e \"$0\" /var/log /var/cache/salt /run/log /tmp 2>/dev/null;"
+            " journalctl --no-pager | grep -cF -e \"$0\" | grep -v '^0$';"
+            " ps axww -o args | grep -F -e \"$0\" | grep -v grep | grep -v 'sh -c'"
+        )
+        assert fleet.run(server, "sh", "-c", script, shadow).stdout == "", server
+
+
+def test_the_master_is_an_unprivileged_user_with_closed_files(fleet):
+    users = set(fleet.ok("ct1", "sh", "-c", "ps -o user= -p $(pgrep -d, -f bin/salt-master)").split())
+    assert users == {"salt"}
+    readable = fleet.ok("ct1", "sh", "-c", "find /var/cache/salt/master /etc/salt/pki/master /srv/insync/site -perm /o+rwx ! -type l")
+    assert readable == ""
