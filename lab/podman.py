@@ -1,0 +1,110 @@
+"""Podman, as the lab uses it: which runtime, which containers are ours, commands in them."""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+
+from lab import shell
+from lab.errors import LabError
+from lab.paths import LABEL, PREFIX
+
+OLDEST = (4, 3)
+
+
+def flags_for(cgroup_v2, systemd, crun):
+    """
+    Return podman's global flags for this machine.
+
+    cgroup_v2 (bool): whether /sys/fs/cgroup is the unified hierarchy; crun refuses any other.
+    systemd (bool): whether systemd runs this machine and can manage cgroups.
+    crun (bool): whether crun is installed.
+    """
+    runtime = "crun" if cgroup_v2 and crun else "runc"
+    manager = "systemd" if cgroup_v2 and systemd else "cgroupfs"
+    return ["--runtime", runtime, "--cgroup-manager", manager]
+
+
+@functools.cache
+def flags():
+    """Return podman's global flags for this machine, found out once."""
+    cgroup_v2 = pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    systemd = pathlib.Path("/run/systemd/system").is_dir()
+    return flags_for(cgroup_v2, systemd, shutil.which("crun") is not None)
+
+
+def podman(*arguments, **options):
+    """Run podman; options and errors as in ``shell.run``."""
+    return shell.run(["podman", *flags(), *map(str, arguments)], **{"what": f"podman {arguments[0]}", **options})
+
+
+def listing(*arguments):
+    """Return what a podman command prints as JSON."""
+    return json.loads(podman(*arguments, "--format", "json").stdout or "[]") or []
+
+
+def containers():
+    """Return {name: {"ours": bool, "running": bool, "labels": dict, "image": str}} of all containers."""
+    found = {}
+    for entry in listing("ps", "--all"):
+        labels = entry.get("Labels") or {}
+        running = entry["State"] == "running"
+        found[entry["Names"][0]] = {
+            "ours": is_ours(labels),
+            "running": running,
+            "labels": labels,
+            "image": entry["Image"],
+        }
+    return found
+
+
+def networks():
+    """Return {name: {"ours": bool, "bridge": str, "subnets": [str]}} of podman's networks."""
+    return {
+        entry["name"]: {
+            "ours": is_ours(entry.get("labels")),
+            "bridge": entry.get("network_interface", ""),
+            "subnets": [subnet["subnet"] for subnet in entry.get("subnets") or []],
+        }
+        for entry in listing("network", "ls")
+    }
+
+
+def is_ours(labels):
+    """Return whether these labels (dict or None) say that the lab made the thing."""
+    return (labels or {}).get(LABEL) == "true"
+
+
+def inside(server, *command, interactive=False):
+    """Return the command line that runs ``command`` as root in the container of ``server``."""
+    flag = ["--interactive"] if interactive else []
+    return ["podman", *flags(), "exec", *flag, PREFIX + server, *command]
+
+
+def execute(server, *command, stdin=None, **options):
+    """Run ``command`` as root in the container of ``server``; options and errors as in ``shell.run``."""
+    argv = inside(server, *command, interactive=stdin is not None)
+    return shell.run(argv, stdin=stdin, **{"what": f"{server}: {command[0]}", **options})
+
+
+def write(server, path, text, mode="0644"):
+    """Write ``text`` to the file ``path`` in the container of ``server``; its folder is made if it is missing."""
+    folder = os.path.dirname(path)
+    script = 'install -d "$1" && cat > "$2.new" && chmod "$3" "$2.new" && mv "$2.new" "$2"'
+    execute(server, "sh", "-c", script, "sh", folder, path, mode, stdin=text)
+
+
+def unpack(server, directory, archive):
+    """Unpack the tar ``archive`` (bytes) in the container of ``server``, in place of what ``directory`` held, with fresh times."""
+    script = 'rm -rf "$1" && mkdir -p "$1" && tar -xmf - --no-same-owner -C "$1"'
+    execute(server, "sh", "-c", script, "sh", directory, stdin=archive)
+
+
+def interactive(server, *command):
+    """Become a shell command in the container of ``server``; raises LabError if that is not running."""
+    state = containers().get(PREFIX + server)
+    if not state or not state["running"]:
+        raise LabError(f"{server} is not running; 'make fleet' boots the fleet")
+    terminal = ["--interactive", "--tty"] if os.isatty(0) and os.isatty(1) else ["--interactive"]
+    os.execvp("podman", ["podman", *flags(), "exec", *terminal, PREFIX + server, *command])

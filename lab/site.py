@@ -1,0 +1,82 @@
+"""The lab's site folder: what differs between installations, with fake twins of the secrets and keys made here."""
+
+import pathlib
+
+import yaml
+
+from lab import shell
+from lab.paths import LAB, ROOT
+from lab.settings import digest
+
+RECIPIENT = "Insync lab"
+STAMP = ".made-from"
+
+
+def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml"):
+    """
+    Write a site folder; one that was made from the same inputs is left as it is.
+
+    directory (str or pathlib.Path): the folder to fill.
+    keys (str or pathlib.Path): where the operators' private ssh keys are, or are put.
+    required (pathlib.Path): which secrets there have to be.
+    """
+    directory, keys = pathlib.Path(directory), pathlib.Path(keys)
+    lab, fakes, wanted = _yaml(LAB / "lab.yaml"), _yaml(LAB / "fake_secrets.yaml"), _yaml(required)
+    operators = {name: {**entry, "keys": [_ssh_key(keys, name)]} for name, entry in lab["operators"].items()}
+    stamp = digest(operators, lab["settings"], fakes, wanted)
+    if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
+        return
+    (directory / "secrets").mkdir(parents=True, exist_ok=True)
+    _dump(directory / "operators.yaml", {"operators": operators})
+    _dump(directory / "settings.sls", lab["settings"])
+    for old in (directory / "secrets").iterdir():
+        old.unlink()
+    gpg = _gpg_home(directory / "gpgkeys")
+    for role in wanted:
+        secrets = {key: _encrypt(gpg, str(value)) for key, value in fakes.get(role, {}).items()}
+        _dump(directory / "secrets" / f"{role}.yaml", secrets)
+    shell.run(["gpgconf", "--homedir", gpg, "--kill", "all"], check=False)
+    (directory / STAMP).write_text(stamp, encoding="utf-8")
+
+
+def _ssh_key(keys, name):
+    path = keys / name
+    if not path.exists():
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shell.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@lab", "-f", str(path)])
+    return path.with_suffix(".pub").read_text(encoding="utf-8").strip()
+
+
+def _gpg_home(home):
+    home.mkdir(mode=0o700, exist_ok=True)
+    known = shell.run(["gpg", "--homedir", str(home), "--batch", "--list-secret-keys", RECIPIENT], check=False)
+    if known.returncode:
+        _gpg(str(home), "--passphrase", "", "--quick-generate-key", RECIPIENT, "future-default", "default", "never")
+    return str(home)
+
+
+def _encrypt(home, value):
+    return _gpg(home, "--trust-model", "always", "--recipient", RECIPIENT, "--armor", "--encrypt", stdin=value)
+
+
+def _gpg(home, *arguments, stdin=None):
+    return shell.run(["gpg", "--homedir", home, "--batch", "--quiet", *arguments], stdin=stdin, what="gpg").stdout
+
+
+def _yaml(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, as a person would."""
+
+
+def _block(dumper, text):
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def _dump(path, data):
+    path.write_text(yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=1000), encoding="utf-8")

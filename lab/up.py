@@ -1,0 +1,109 @@
+"""`make fleet`: from whatever is there to a converged fleet, and a table that says so."""
+
+from lab import apt, boot, converge, master, network, podman, preflight, report, site
+from lab.errors import LabError
+from lab.images import Images
+from lab.paths import CACHE, KEYS, PREFIX, RUNS, SITE
+from lab.settings import Settings
+
+
+def up(names, blank, progress, command):
+    """
+    Boot and converge the fleet.
+
+    names (list of str): servers; all if empty. ct1 always belongs to it.
+    blank (list of str): servers that are made anew from a bare droplet.
+    progress (Progress): what the person sees.
+    command (list of str): for the record.
+    Returns the exit code: 0 if nothing failed anywhere. The run is recorded either way.
+    """
+    results = {}
+    outcome = "interrupted"
+    try:
+        outcome = _up(names, blank, progress, results)
+    except LabError as exc:
+        outcome = str(exc)
+        raise
+    finally:
+        report.write(RUNS, command, progress.phases, outcome, results)
+    return 0 if outcome == "ok" else 1
+
+
+def _up(names, blank, progress, results):
+    with progress.phase("checks"):
+        preflight.check_root()
+        preflight.check_engine()
+        settings = Settings()
+        servers = settings.servers([*names, *blank] if names else names)
+        settings.servers(blank)
+        images = Images(settings, progress)
+        _check_machine(settings, images, progress)
+    with progress.phase("images"):
+        images.build()
+    with progress.phase("boot", servers):
+        made, started = _boot(settings, servers, blank, images, progress)
+    salt = master.Master(settings, progress)
+    with progress.phase("master"):
+        deployed = salt.deploy(images.wheelhouse)
+        salt.forget(made)
+    with progress.phase("minions", servers):
+        failed = salt.enrol(servers)
+        ready = [server for server in servers if server not in failed]
+        if started:
+            salt.wait_for(ready)
+    results.update({server: converge.Result(problem=reason) for server, reason in failed.items()})
+    if deployed or made:
+        with progress.phase("sync", ready):
+            _sync(ready, progress)
+    with progress.phase("highstate", ready):
+        results.update(converge.highstate(ready, progress))
+    return _tell(settings, servers, results, progress)
+
+
+def _check_machine(settings, images, progress):
+    sources = apt.sources()
+    network.check_free(settings.subnets, sources)
+    preflight.check_names({box.container for box in settings.boxes(settings.inventory["hosts"])})
+    gib = settings.lab["disk_gib"] if images.missing() else 1
+    preflight.check_space(gib, preflight.storage())
+    preflight.raise_inotify(progress.say)
+
+
+def _boot(settings, servers, blank, images, progress):
+    there = podman.containers()
+    if PREFIX + settings.master not in there or settings.master in blank:
+        old = [PREFIX + name for name in settings.inventory["hosts"] if PREFIX + name in there]
+        if old:
+            progress.say(f"{settings.master} is made anew: the others go too, they trust the master that is gone")
+            podman.podman("rm", "--force", "--time", "0", *old)
+    network.create(settings.subnets)
+    (CACHE / "apt").mkdir(parents=True, exist_ok=True)
+    made, started = boot.boot(settings.boxes(servers, blank), images.names, progress, blank)
+    progress.say(f"{len(servers)} servers run, {len(made & set(servers))} of them new; and insync-world, insync-cloud")
+    podman.write("cloud", "/etc/dnsmasq.d/fleet.conf", network.dns_config(settings.inventory))
+    podman.execute("cloud", "systemctl", "restart", "dnsmasq")
+    site.write(SITE, KEYS)
+    master.operators_in_world(settings.lab["operators"])
+    return made & set(servers), started & set(servers)
+
+
+def _sync(servers, progress):
+    for name, answer in converge.call(servers, "saltutil.sync_all"):
+        progress.waiting.discard(name)
+        if not isinstance(answer, dict):
+            progress.say(f"{name}: saltutil.sync_all: {answer}")
+
+
+def _tell(settings, servers, results, progress):
+    roles = {server: settings.roles(server) for server in servers}
+    bad = [server for server in servers if report.failures(server, results.get(server))]
+    progress.show("\n" + "\n".join([*report.table(roles, results), "", report.summary(roles, results)]))
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in progress.phases.items())
+    progress.show(f"{seconds}\n")
+    if bad:
+        progress.show(f"Next: make shell HOST={bad[0]}; mend the state; make fleet goes on from here")
+        return f"failed: {', '.join(bad)}"
+    progress.show(
+        "Next: make salt ARGS=\"'web*' test.ping\"; make shell HOST=web02; make salt ARGS=\"'*' state.highstate test=True\"; make down"
+    )
+    return "ok"
