@@ -55,6 +55,8 @@ def result_of(answer):
     if not isinstance(answer, dict) or not all(isinstance(state, dict) for state in answer.values()):
         said = "; ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
         return Result(problem=" ".join(said.split())[:600] or "did not return")
+    if not answer:
+        return Result(problem="the highstate had no states")
     states = answer.values()
     failed = [(state.get("__id__", "?"), _comment(state)) for state in states if state.get("result") is False]
     return Result(
@@ -86,8 +88,9 @@ def call(servers, *command, deadline=DEADLINE):
     Raises LabError when there is no end after ``deadline`` seconds, or if salt itself failed before any answer.
     """
     argv = ["/opt/salt/bin/salt", "-L", ",".join(servers), "--out=json", "--log-level=critical", *command]
-    argv = podman.inside("ct1", "env", "PYTHONWARNINGS=ignore", *argv)
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        podman.inside("ct1", *argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         try:
             said = yield from _read(process, time.monotonic() + deadline, command[0])
         finally:

@@ -17,6 +17,8 @@ CERTIFICATES = pathlib.Path("/usr/local/share/ca-certificates")
 FILES = LAB / "images"
 INSTALL_SALT = ROOT / "salt" / "salt_release" / "files" / "install-salt"
 REQUIREMENTS = ROOT / "requirements" / "salt.txt"
+# Consoles and passwords for disks: a container has neither, and the units would only fail.
+NO_UNITS = ("systemd-ask-password-console.path", "systemd-ask-password-wall.path", "console-getty.service")
 PROXY_FILE = "/etc/apt/apt.conf.d/80package-cache"
 
 
@@ -35,7 +37,13 @@ class Images:
         packages, recipe = self.settings.packages, (FILES / "Containerfile").read_text(encoding="utf-8")
         text, certificates = apt.text_of(self.sources), _content(CERTIFICATES) if CERTIFICATES.is_dir() else []
         droplet = digest(
-            packages["droplet"], text, certificates, self.proxy, _content(FILES / "droplet"), platform.machine()
+            _hooks("", ""),
+            packages["droplet"],
+            text,
+            certificates,
+            self.proxy,
+            _content(FILES / "droplet"),
+            platform.machine(),
         )
         server = (FILES / "Containerfile.server").read_text(encoding="utf-8") + INSTALL_SALT.read_text(encoding="utf-8")
         hashes = {
@@ -155,9 +163,8 @@ def _hooks(tree, sources):
         f'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap '
         f'&& cp {sources} "$1/etc/apt/sources.list.d/"',
         # What must not be the same on two servers.
-        'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname && : > "$1/etc/machine-id" && rm -f "$1/var/lib/dbus/machine-id"',
-        # Consoles and passwords for disks: a container has neither, and the units would only fail.
-        'chroot "$1" systemctl --quiet mask systemd-ask-password-console.path systemd-ask-password-wall.path console-getty.service',
+        'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname" "$1/var/lib/dbus/machine-id" && : > "$1/etc/machine-id"',
+        f'chroot "$1" systemctl --quiet mask {" ".join(NO_UNITS)}',
     ]
 
 

@@ -99,13 +99,11 @@ class Master:
         return set(json.loads(listed or "{}").get("minions", []))
 
     def _salt(self, command, *arguments):
-        return podman.execute(
-            self.name, "env", "PYTHONWARNINGS=ignore", f"/opt/salt/bin/{command}", *arguments, what=f"ct1: {command}"
-        )
+        return podman.execute(self.name, f"/opt/salt/bin/{command}", *arguments, what=f"{self.name}: {command}")
 
     def _stream(self, command):
         """Run ``command`` on ct1 and say each line that it prints; return its exit code and the lines."""
-        argv = podman.inside(self.name, "env", "PYTHONWARNINGS=ignore", *command)
+        argv = podman.inside(self.name, *command)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         said = []
         with subprocess.Popen(argv, **pipes, text=True, errors="replace") as process:

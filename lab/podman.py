@@ -77,9 +77,10 @@ def is_ours(labels):
 
 
 def inside(server, *command, interactive=False):
-    """Return the command line that runs ``command`` as root in the container of ``server``."""
-    flag = ["--interactive"] if interactive else []
-    return ["podman", *flags(), "exec", *flag, PREFIX + server, *command]
+    """Return the command line that runs ``command`` as root in the container of ``server``, its output unbuffered."""
+    options = ["--env", "PYTHONUNBUFFERED=1", "--env", "PYTHONWARNINGS=ignore"]
+    options += ["--interactive"] if interactive else []
+    return ["podman", *flags(), "exec", *options, PREFIX + server, *command]
 
 
 def execute(server, *command, stdin=None, **options):
@@ -96,7 +97,7 @@ def write(server, path, text, mode="0644"):
 
 
 def unpack(server, directory, archive):
-    """Unpack the tar ``archive`` (bytes) in the container of ``server``, in place of what ``directory`` held, with fresh times."""
+    """Put the content of the tar ``archive`` (bytes) in place of ``directory`` on ``server``, with fresh times."""
     script = 'rm -rf "$1" && mkdir -p "$1" && tar -xmf - --no-same-owner -C "$1"'
     execute(server, "sh", "-c", script, "sh", directory, stdin=archive)
 

@@ -1,4 +1,4 @@
-"""What must be so on this machine before anything is made; each check raises one line that says what is wrong and what to do."""
+"""What must be so on this machine before anything is made; if not, one line says what is wrong and what to do."""
 
 import json
 import os
@@ -68,8 +68,9 @@ def check_names(names):
             raise LabError(
                 f"a container {name} is there that the lab did not make; 'podman rename {name} OTHER' or remove it"
             )
+    networks = {PREFIX + kind for kind in ("private", "public", network.UPLINK)}
     for name, entry in podman.networks().items():
-        if name in {PREFIX + network for network in ("private", "public", network.UPLINK)} and not entry["ours"]:
+        if name in networks and not entry["ours"]:
             raise LabError(
                 f"a network {name} is there that the lab did not make; 'podman network rm {name}' removes it"
             )

@@ -72,6 +72,6 @@ def _row(server, roles, result):
 
 
 def _line(cells, widths):
-    left = [cell.ljust(width) for cell, width in zip(cells[:2], widths)]
-    right = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:])]
+    left = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
+    right = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
     return "  ".join([*left, *right])

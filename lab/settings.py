@@ -1,4 +1,4 @@
-"""What the lab is to boot: the inventory's servers and what lab.yaml adds, as containers with networks and addresses."""
+"""What the lab is to boot: the inventory's servers and what lab.yaml adds, as containers with their networks."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ APT_PROXY_PORT = 3142
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A container: its name in the fleet, its image, its networks with addresses, and whether it is a server of ours."""
+    """A container: its name in the fleet, its image, its networks with addresses; ``server`` if it is one of ours."""
 
     name: str
     image: str

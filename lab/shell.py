@@ -13,7 +13,7 @@ def run(argv, *, stdin=None, check=True, timeout=SECONDS, what=None, **options):
 
     stdin (str or bytes): what the command reads; bytes make the output bytes.
     what (str): how the failure is named, in place of the command.
-    Raises LabError when it fails (unless ``check`` is false), takes longer than ``timeout`` seconds, or is not installed.
+    Raises LabError when it fails (unless ``check`` is false), takes too long, or is not installed.
     """
     name = what or " ".join(map(str, argv[:3]))
     text = not isinstance(stdin, bytes)

@@ -46,7 +46,7 @@ def _up(names, blank, progress, results):
     with progress.phase("master"):
         deployed = salt.deploy(images.wheelhouse)
         salt.forget(made)
-    with progress.phase("minions", servers):
+    with progress.phase("minions"):
         failed = salt.enrol(servers)
         ready = [server for server in servers if server not in failed]
         if started:
@@ -103,7 +103,7 @@ def _tell(settings, servers, results, progress):
     if bad:
         progress.show(f"Next: make shell HOST={bad[0]}; mend the state; make fleet goes on from here")
         return f"failed: {', '.join(bad)}"
-    progress.show(
-        "Next: make salt ARGS=\"'web*' test.ping\"; make shell HOST=web02; make salt ARGS=\"'*' state.highstate test=True\"; make down"
-    )
+    check = """make salt ARGS="'*' state.highstate test=True\""""
+    for command in (check, f"make shell HOST={servers[-1]}", "make down"):
+        progress.show(f"Next: {command}")
     return "ok"
