@@ -6,7 +6,7 @@ import time
 
 from lab import converge, podman, shell
 from lab.errors import LabError
-from lab.paths import KEYS, ROOT, SITE
+from lab.paths import KEYS, PREFIX, ROOT, SITE
 
 DEPLOYED = "/var/lib/insync-lab-deployed"
 KNOWN_HOSTS = "/etc/salt/bootstrap/known_hosts"
@@ -41,7 +41,7 @@ class Master:
         )
         target = f"/root/{wheelhouse.name}"
         if podman.execute(self.name, "test", "-e", target, check=False).returncode:
-            podman.podman("cp", wheelhouse, f"insync-{self.name}:{target}")
+            podman.podman("cp", wheelhouse, f"{PREFIX}{self.name}:{target}")
         command = ["/root/checkout/bootstrap/ct1", "--wheelhouse", target, "--site", "/root/site", "--name", self.name]
         code, said = self._stream(command)
         if code:

@@ -92,7 +92,7 @@ def execute(server, *command, stdin=None, **options):
 def write(server, path, text, mode="0644"):
     """Write ``text`` to the file ``path`` in the container of ``server``; its folder is made if it is missing."""
     folder = os.path.dirname(path)
-    script = 'install -d "$1" && cat > "$2.new" && chmod "$3" "$2.new" && mv "$2.new" "$2"'
+    script = '{ [ -d "$1" ] || install -d "$1"; } && cat > "$2.new" && chmod "$3" "$2.new" && mv "$2.new" "$2"'
     execute(server, "sh", "-c", script, "sh", folder, path, mode, stdin=text)
 
 

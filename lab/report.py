@@ -1,5 +1,6 @@
 """What a run leaves: the table of servers for the person, and a record for later."""
 
+import getpass
 import json
 import os
 import time
@@ -53,7 +54,7 @@ def write(directory, command, phases, outcome, results=None):
     """
     directory.mkdir(parents=True, exist_ok=True)
     record = {
-        "who": os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid()),
+        "who": os.environ.get("SUDO_USER") or getpass.getuser(),
         "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "what": command,
         "outcome": outcome,
