@@ -10,6 +10,9 @@ OURS = ("--filter", f"label={LABEL}=true")
 
 def stop(say):
     """Remove the lab's containers and networks; images and caches stay."""
+    if not shutil.which("podman"):
+        say("podman is not installed: there are no containers of the lab")
+        return
     names = [name for name, entry in podman.containers().items() if entry["ours"]]
     if names:
         podman.podman("rm", "--force", "--time", "0", "--volumes", *names)
@@ -21,11 +24,8 @@ def stop(say):
 
 def down(say):
     """Remove all that the lab made on this machine, in whatever state it is."""
-    if not shutil.which("podman"):
-        say("podman is not installed: there are no containers of the lab")
-    else:
-        stop(say)
-        _prune(say)
+    stop(say)
+    _prune(say)
     restored = preflight.restore_inotify()
     for directory in (CACHE, STATE):
         shutil.rmtree(directory, ignore_errors=True)
@@ -34,6 +34,8 @@ def down(say):
 
 
 def _prune(say):
+    if not shutil.which("podman"):
+        return
     images = podman.podman("images", "--quiet", "--no-trunc", *OURS).stdout.split()
     # Children first: an image that others are made from cannot go before them.
     for _ in range(len(set(images))):
