@@ -63,6 +63,11 @@ def changed(states):
     return sorted(state["__id__"] for state in states if state["changes"])
 
 
+def planned(states):
+    """Return the ids of the states that test mode would change."""
+    return sorted(state["__id__"] for state in states if state["result"] is None)
+
+
 def failed(states):
     """Return the ids of the states that failed."""
     return sorted(state["__id__"] for state in states if state["result"] is False)
