@@ -1,0 +1,233 @@
+"""The inventory: which servers there are, what they offer and to whom, and what follows from that."""
+
+import difflib
+import ipaddress
+import pathlib
+
+import yaml
+
+FILES = ("networks", "hosts", "services", "zones")
+BASE = "base"
+WORLD = "world"
+GATEWAY = "ssh_gateway"
+MASTER = "salt_master"
+SSH_UNIT = "ssh.service"
+
+
+class InventoryError(ValueError):
+    """The inventory cannot be read, or has no such server; the message names the file and the reason."""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Refuses what YAML lets pass in silence: a key given twice (the last wins), and a key that is not a text."""
+
+    def construct_mapping(self, node, deep=False):
+        lines = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag != "tag:yaml.org,2002:str":
+                raise _refusal(f"the key {key.value} is not a text; put it in quotes", key)
+            if key.value in lines:
+                raise _refusal(f"the key '{key.value}' is given twice, first on line {lines[key.value]}", key)
+            lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep=deep)
+
+
+def _refusal(reason, node):
+    return yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
+
+
+def load(directory):
+    """
+    Read the inventory.
+
+    directory (str or pathlib.Path): where hosts.yaml and the other files are.
+
+    Returns a dict with the keys networks, hosts, services and zones, each what its file says.
+    Raises InventoryError for a file that is missing, no YAML, or no mapping; what is in it is for ``problems``.
+    """
+    return {name: read(directory, name) for name in FILES}
+
+
+def read(directory, name):
+    """
+    Return what the file ``name`` (str, one of FILES) in ``directory`` says, as a dict; raises as ``load`` does.
+    """
+    path = pathlib.Path(directory, f"{name}.yaml")
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a safe loader
+    except OSError as exc:
+        raise InventoryError(f"{path.name}: cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise InventoryError(f"{path.name}: is not UTF-8: byte {exc.start}: {exc.reason}") from exc
+    except yaml.YAMLError as exc:
+        raise InventoryError(f"{path.name}: {_reason(exc)}") from exc
+    if not isinstance(data, dict):
+        raise InventoryError(f"{path.name}: is empty, or no mapping")
+    return data
+
+
+def _reason(exc):
+    mark = getattr(exc, "problem_mark", None)
+    return f"line {mark.line + 1}: {exc.problem}" if mark else " ".join(str(exc).split())
+
+
+def problems(directory, roles_dir=None):
+    """
+    Check the inventory against its schema, then, if it has the right shape, against every other rule.
+
+    directory (str or pathlib.Path): where its files and schema.json are.
+    roles_dir (str or pathlib.Path): salt/role; given, every role must have states and every states a server.
+
+    Returns a list of str, one for each broken rule: file, key, reason and, where there is one, the nearest valid value.
+    """
+    import insync_inventory_rules  # here, because only checking needs jsonschema
+
+    return insync_inventory_rules.problems(directory, roles_dir)
+
+
+def hint(value, known):
+    """Return "; did you mean 'web02'?" with what is most like ``value`` in ``known`` (iterable of str), or ""."""
+    near = difflib.get_close_matches(str(value), sorted(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def roles_of(inventory, host):
+    """
+    Return the roles (list of str, ``base`` first) of ``host`` (str) in ``inventory`` (dict, from ``load``).
+
+    Raises InventoryError naming an unknown host and the nearest known one.
+    """
+    hosts = inventory["hosts"]
+    if host not in hosts:
+        raise InventoryError(f"hosts.yaml: there is no server '{host}'{hint(host, hosts)}")
+    return [BASE, *hosts[host]["roles"]]
+
+
+def hosts_with(inventory, role):
+    """Return the servers (list of str, in the inventory's order) that play ``role`` (str)."""
+    return [host for host in inventory["hosts"] if role in roles_of(inventory, host)]
+
+
+def services_of(inventory, host):
+    """Return what ``host`` (str) offers, as a dict name -> service; raises as ``roles_of`` does."""
+    roles = roles_of(inventory, host)
+    played = {name: one for name, one in inventory["services"].items() if one["role"] in roles}
+    return {name: one for name, one in played.items() if one.get("replaced_by") not in played}
+
+
+def allow(inventory, host):
+    """
+    Return what the firewall of ``host`` (str) lets in; raises as ``roles_of`` does.
+
+    A list of dict: service, network, address (its own there), port, protocol, and sources: the private addresses of the
+    servers that may connect, sorted, or ``["world"]``.
+    """
+    own = inventory["hosts"].get(host)
+    return [
+        {
+            "service": name,
+            "network": service["network"],
+            "address": own[service["network"]],
+            "port": service["port"],
+            "protocol": service["protocol"],
+            "sources": _sources(inventory, service),
+        }
+        for name, service in services_of(inventory, host).items()
+    ]
+
+
+def _sources(inventory, service):
+    clients = _clients(inventory, service)
+    if clients == [WORLD]:
+        return clients
+    return sorted((inventory["hosts"][client]["private"] for client in clients), key=ipaddress.ip_address)
+
+
+def _clients(inventory, service):
+    """The servers that play one of the service's client roles; they may include a server that offers it."""
+    wanted = set(service["clients"])
+    if WORLD in wanted:
+        return [WORLD]
+    return [host for host in inventory["hosts"] if wanted & set(roles_of(inventory, host))]
+
+
+def listeners(inventory, host):
+    """Return the sorted list of (protocol, port) that ``host`` (str) listens on; raises as ``roles_of`` does."""
+    offered = services_of(inventory, host).values()
+    return sorted({(service["protocol"], service["port"]) for service in offered})
+
+
+def flows(inventory):
+    """Return who may talk to whom: a list of (client server or ``world``, server, service), all str."""
+    return [
+        (client, server, name)
+        for server in inventory["hosts"]
+        for name, service in services_of(inventory, server).items()
+        for client in _clients(inventory, service)
+        if client != server
+    ]
+
+
+def slice_for(inventory, host):
+    """
+    Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
+
+    A dict: host, roles, peers (every server, itself too), firewall, sshd, salt.
+    """
+    roles = roles_of(inventory, host)
+    peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
+    own = inventory["hosts"][host]
+    master = hosts_with(inventory, MASTER)[0]
+    return {
+        "host": {
+            "name": host,
+            "region": own["region"]["name"],
+            **peers[host],
+            **{key: own[key] for key in ("public", "lifecycle", "purpose")},
+        },
+        "roles": roles,
+        "peers": peers,
+        "firewall": {"allow": allow(inventory, host)},
+        "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
+        "salt": {"master": master, "master_address": peers[master]["private"]},
+    }
+
+
+def _peer(inventory, host):
+    domain = inventory["networks"]["private"]["domain"]
+    return {"private": inventory["hosts"][host]["private"], "fqdn": f"{host}.{domain}"}
+
+
+def _ssh_port(inventory, host):
+    offered = services_of(inventory, host).values()
+    return next(service["port"] for service in offered if service["unit"] == SSH_UNIT)
+
+
+def _permit_open(inventory, host):
+    """Where a gateway may lead: the ssh of every other server."""
+    if GATEWAY not in roles_of(inventory, host):
+        return []
+    hosts = inventory["hosts"]
+    return [f"{hosts[name]['private']}:{_ssh_port(inventory, name)}" for name in hosts if name != host]
+
+
+def ssh_config(inventory, user=None, known_hosts=None):
+    """
+    Return an ssh_config (str) with which ``ssh web02`` works from outside, through the gateway.
+
+    inventory (dict): as ``load`` returns it.
+    user (str): the operator's name on the servers; without it, ssh takes the local one.
+    known_hosts (str): the file with the servers' host keys, under their names; without it, ssh takes its own.
+    """
+    hosts, gateway = inventory["hosts"], hosts_with(inventory, GATEWAY)[0]
+    lines = ["# Made from the inventory; `salt-run insync.ssh_config` prints it anew."]
+    for name in [gateway, *(name for name in hosts if name != gateway)]:
+        address = hosts[name]["public" if name == gateway else "private"]
+        lines += [f"Host {name}", f"  HostName {address}", f"  Port {_ssh_port(inventory, name)}"]
+        # Under its own name in known_hosts, whatever its address and port are.
+        lines += [f"  HostKeyAlias {name}"]
+        lines += [] if name == gateway else [f"  ProxyJump {gateway}"]
+    lines += [f"Host {' '.join(hosts)}", "  StrictHostKeyChecking yes"]
+    lines += [f"  User {user}"] if user else []
+    lines += [f"  UserKnownHostsFile {known_hosts}"] if known_hosts else []
+    return "\n".join(lines) + "\n"

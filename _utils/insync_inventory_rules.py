@@ -1,0 +1,314 @@
+"""The rules of the inventory: its schema, and what a schema cannot say. A rule yields a line for each breach."""
+
+import ipaddress
+import itertools
+import json
+import pathlib
+import re
+import reprlib
+import urllib.parse
+
+import jsonschema
+from insync_inventory import (
+    BASE,
+    FILES,
+    GATEWAY,
+    MASTER,
+    SSH_UNIT,
+    WORLD,
+    InventoryError,
+    hint,
+    hosts_with,
+    read,
+    services_of,
+)
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = rf"{LABEL}(\.{LABEL})+"
+TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}
+
+
+def problems(directory, roles_dir=None):
+    """Return every breach as a list of str; see insync_inventory.problems. Each step takes the former for granted."""
+    inventory, found = {}, []
+    for name in FILES:
+        try:
+            inventory[name] = read(directory, name)
+        except InventoryError as exc:
+            found.append(str(exc))
+    if found:
+        return found
+    schema = json.loads(pathlib.Path(directory, "schema.json").read_text(encoding="utf-8"))
+    found = _shape(inventory, schema)
+    if not found:
+        found = [line for rule in RULES for line in rule(inventory)]
+        found += _states(inventory, pathlib.Path(roles_dir)) if roles_dir else []
+    return found
+
+
+# The schema.
+
+
+def _matches(pattern, *reserved):
+    return lambda value: bool(re.fullmatch(pattern, value)) and value not in reserved
+
+
+def _parses(parse):
+    def check(value):
+        try:
+            parse(value)
+        except ValueError:
+            return False
+        return True
+
+    return check
+
+
+def _is_url(value):
+    try:
+        parts = urllib.parse.urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(re.fullmatch(DOMAIN, parts.hostname or ""))
+
+
+FORMATS = {
+    "ipv4": (_parses(ipaddress.IPv4Address), "an IPv4 address"),
+    "ipv4-network": (_parses(ipaddress.IPv4Network), "an IPv4 network such as 10.132.0.0/16"),
+    "host-name": (_matches(LABEL, WORLD), "a server's name (a-z, 0-9 and - ; world is reserved)"),
+    "service-name": (_matches(LABEL), "a service's name (a-z, 0-9 and -)"),
+    "role-name": (
+        _matches(r"[a-z][a-z0-9_]*", BASE, WORLD),
+        "a role's name (a-z, 0-9 and _ ; base is every server's anyway, world is reserved)",
+    ),
+    "domain-name": (_matches(DOMAIN), "a domain name"),
+    "public-name": (_matches(rf"(\*\.)?{DOMAIN}"), "a domain name, or *. and one"),
+    "unit-name": (_matches(r"[\w@.-]+\.(service|socket|timer)"), "a systemd unit such as ssh.service"),
+    "url-path": (_matches(r"/\S*"), "a path that begins with /"),
+    "http-url": (_is_url, "an http or https URL"),
+}
+
+
+def _shape(inventory, schema):
+    checker = jsonschema.FormatChecker(formats=())
+    for name, (check, _) in FORMATS.items():
+        checker.checks(name)(lambda value, check=check: not isinstance(value, str) or check(value))
+    validator = jsonschema.Draft202012Validator(schema, format_checker=checker)
+    errors = sorted(validator.iter_errors(inventory), key=lambda error: list(map(str, error.absolute_path)))
+    # A missing key is reported once for each key that is missing; a line names all of them.
+    return list(dict.fromkeys(map(_line, errors)))
+
+
+def _line(error):
+    file, *path = error.absolute_path
+    key = ".".join(map(str, path))
+    return f"{file}.yaml: {key + ': ' if key else ''}{_reason(error)}"
+
+
+def _reason(error):
+    value, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "enum":
+            return _not_one_of(value, wanted)
+        case "type":
+            return f"{reprlib.repr(value)} is not {TYPES.get(wanted, wanted)}"
+        case "format":
+            return f"'{value}' is not {FORMATS[wanted][1]}"
+        case "required":
+            return f"lacks {', '.join(key for key in wanted if key not in value)}"
+        case "additionalProperties":
+            known = error.schema["properties"]
+            return "; ".join(f"unknown key '{key}'{hint(key, known)}" for key in value if key not in known)
+    return error.message
+
+
+def _not_one_of(value, known):
+    known = [str(one).lower() if isinstance(one, bool) else one for one in known]
+    return f"'{value}' is not one of {', '.join(known)}{hint(value, known)}"
+
+
+# The servers.
+
+
+def _regions(inventory):
+    known = inventory["networks"]["regions"]
+    for name, host in inventory["hosts"].items():
+        region = host["region"]["name"]
+        if region not in known:
+            yield f"hosts.yaml: {name}.region.name: {_not_one_of(region, known)}"
+
+
+def _candidates(inventory):
+    for name, host in inventory["hosts"].items():
+        if host["lifecycle"] == "candidate" and "candidate" not in host:
+            yield f"hosts.yaml: {name}.candidate: is missing; give for, reason and waits_for"
+        if host["lifecycle"] == "active" and "candidate" in host:
+            reason = "the server is active; remove this, or set lifecycle: candidate"
+            yield f"hosts.yaml: {name}.candidate: {reason}"
+
+
+def _addresses(inventory):
+    subnet = ipaddress.ip_network(inventory["networks"]["private"]["subnet"])
+    taken = {}
+    for name, network in itertools.product(inventory["hosts"], ("private", "public")):
+        key, address = f"{name}.{network}", inventory["hosts"][name][network]
+        inside = ipaddress.ip_address(address) in subnet
+        if inside is not (network == "private"):
+            where = "inside" if inside else "outside"
+            yield f"hosts.yaml: {key}: {address} is {where} networks.private.subnet {subnet}"
+        if address in taken:
+            yield f"hosts.yaml: {key}: {address} is {taken[address]} already"
+        taken.setdefault(address, key)
+
+
+def _single_roles(inventory):
+    for role in (MASTER, GATEWAY):
+        players = hosts_with(inventory, role)
+        if len(players) != 1:
+            keys = ", ".join(f"{name}.roles" for name in players) or "no server's roles"
+            played = {one for host in inventory["hosts"].values() for one in host["roles"]}
+            near = "" if players else hint(role, played)
+            yield f"hosts.yaml: {keys}: exactly one server must play '{role}'{near}"
+
+
+# The services.
+
+
+def _roles(inventory):
+    return {BASE, *(role for host in inventory["hosts"].values() for role in host["roles"])}
+
+
+def _players(inventory):
+    played = _roles(inventory)
+    for name, service in inventory["services"].items():
+        if service["role"] not in played:
+            yield f"services.yaml: {name}.role: {_nobody(service['role'], played)}"
+        for client in service["clients"]:
+            if client != WORLD and client not in played:
+                yield f"services.yaml: {name}.clients: {_nobody(client, {*played, WORLD})}"
+
+
+def _nobody(role, known):
+    return f"no server plays '{role}'{hint(role, known)}"
+
+
+def _reach(inventory):
+    for name, service in inventory["services"].items():
+        key, clients = f"services.yaml: {name}.clients", service["clients"]
+        if service["network"] == "private" and WORLD in clients:
+            yield f"{key}: world cannot reach the private network; name roles, or set network: public"
+        if service["network"] == "public" and clients != [WORLD]:
+            reason = "servers connect over the private network; say [world], or set network: private"
+            yield f"{key}: {', '.join(clients)}: {reason}"
+
+
+def _replacements(inventory):
+    services = inventory["services"]
+    for name, service in services.items():
+        others = set(services) - {name}
+        other = service.get("replaced_by")
+        if other is not None and other not in others:
+            reason = f"there is no other service '{other}'{hint(other, others)}"
+            yield f"services.yaml: {name}.replaced_by: {reason}"
+
+
+def _ports(inventory):
+    clashes = {}
+    for host in inventory["hosts"]:
+        for (one, first), (other, second) in itertools.combinations(services_of(inventory, host).items(), 2):
+            if (first["protocol"], first["port"]) == (second["protocol"], second["port"]):
+                clashes.setdefault((one, other), []).append(host)
+    for (one, other), hosts in clashes.items():
+        port = f"{inventory['services'][one]['protocol']}/{inventory['services'][one]['port']}"
+        yield f"services.yaml: {other}.port: {port} is {one}'s on the same server ({', '.join(hosts)})"
+
+
+def _ways_in(inventory):
+    wrong = {}
+    for host in inventory["hosts"]:
+        offered = services_of(inventory, host).items()
+        found = [name for name, service in offered if service["unit"] == SSH_UNIT]
+        if len(found) != 1:
+            wrong.setdefault(" and ".join(found) or "no service", []).append(host)
+    for found, hosts in wrong.items():
+        reason = f"{found} with unit {SSH_UNIT}, but a server needs exactly one way in"
+        yield f"services.yaml: {', '.join(hosts)}: {reason}"
+
+
+# Public names.
+
+
+def _names(inventory):
+    taken = {}
+    named = [
+        (f"services.yaml: {service}.names.{index}", name)
+        for service, one in inventory["services"].items()
+        for index, name in enumerate(one.get("names", []))
+    ]
+    redirects = enumerate(inventory["zones"]["redirects"])
+    named += [(f"zones.yaml: redirects.{index}.name", one["name"]) for index, one in redirects]
+    for key, name in named:
+        if name in taken:
+            yield f"{key}: '{name}' is taken by {taken[name]}"
+        taken.setdefault(name, key)
+
+
+def _redirects(inventory):
+    redirects, hosts = inventory["zones"]["redirects"], inventory["hosts"]
+    served = {name for service in inventory["services"].values() for name in service.get("names", [])}
+    for index, redirect in enumerate(redirects):
+        host = redirect["host"]
+        if host not in hosts:
+            yield f"zones.yaml: redirects.{index}.host: there is no server '{host}'{hint(host, hosts)}"
+        circle = _circle(redirect, redirects, served)
+        if circle:
+            yield f"zones.yaml: redirects.{index}.to: leads in a circle: {' -> '.join(circle)}"
+
+
+def _circle(redirect, redirects, served):
+    """The names that the redirect leads through if it never arrives; else nothing."""
+    way = []
+    while redirect:
+        way.append(redirect["name"])
+        if redirect["name"] in way[:-1]:
+            return way
+        redirect = _next(urllib.parse.urlsplit(redirect["to"]).hostname, redirects, served)
+    return []
+
+
+def _next(name, redirects, served):
+    """The redirect that answers for ``name``, if any: its own, else the one with the longest wildcard."""
+    if name in served:
+        return None
+    own = [one for one in redirects if one["name"] == name]
+    wildcards = [one for one in redirects if one["name"][:2] == "*." and name.endswith(one["name"][1:])]
+    return next(iter(own), None) or max(wildcards, key=lambda one: len(one["name"]), default=None)
+
+
+# The states.
+
+
+def _states(inventory, roles_dir):
+    there = {path.parent.name for path in roles_dir.glob("*/init.sls")}
+    for role in sorted(_roles(inventory) - there):
+        where = "every server" if role == BASE else f"{hosts_with(inventory, role)[0]}.roles"
+        reason = f"role '{role}' has no states in salt/role/{role}/init.sls{hint(role, there)}"
+        yield f"hosts.yaml: {where}: {reason}"
+    for path in sorted(roles_dir.glob("*/")):
+        if path.name not in _roles(inventory):
+            yield f"salt/role/{path.name}: {_nobody(path.name, _roles(inventory))}"
+
+
+RULES = (
+    _regions,
+    _candidates,
+    _addresses,
+    _single_roles,
+    _players,
+    _reach,
+    _replacements,
+    _ports,
+    _ways_in,
+    _names,
+    _redirects,
+)
