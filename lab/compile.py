@@ -44,7 +44,7 @@ def compile_host(checkout, site, host):
 
     Chunks that write a file have its text as ``rendered``.
 
-    checkout (str or pathlib.Path): the root of a checkout. A second one needs a process of its own: Salt imports its modules.
+    checkout (str or pathlib.Path): the root of a checkout. A second one needs its own process: modules stay imported.
     site (str or pathlib.Path): the site folder.
     host (str): the minion id.
     Raises CompileError.

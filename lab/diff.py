@@ -1,4 +1,4 @@
-"""`python -m lab.diff REV`: what every server would be after this checkout, against another revision; secrets are masked."""
+"""`python -m lab.diff REV`: what would change on which server, from another revision to this checkout."""
 
 import difflib
 import hmac

@@ -18,7 +18,9 @@ def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("diff") / "repository"
     root.mkdir()
     names = subprocess.run([ROOT / "bootstrap" / "files"], capture_output=True, check=True).stdout
-    files = subprocess.run(["tar", "-C", ROOT, "-cf", "-", "-T", "-"], input=names, capture_output=True, check=True).stdout
+    files = subprocess.run(
+        ["tar", "-C", ROOT, "-cf", "-", "-T", "-"], input=names, capture_output=True, check=True
+    ).stdout
     subprocess.run(["tar", "-C", root, "-xf", "-"], input=files, check=True)
     inventory = root / "pillar" / "inventory" / "hosts.yaml"
     hosts = yaml.safe_load(inventory.read_text())
@@ -86,7 +88,7 @@ def test_servers_come_and_go_and_secrets_change_without_being_shown(repository):
     inventory.write_text(yaml.safe_dump({("redis" if name == "db" else name): host for name, host in hosts.items()}))
     twins = repository / "lab" / "fake_secrets.yaml"
     old = yaml.safe_load(twins.read_text())["base"]["console_password_hash"]
-    edit(twins, old, "it's \"another\" value")
+    edit(twins, old, 'it\'s "another" value')
     done = diff(repository, "HEAD")
     assert done.returncode == 2, done.stderr
     assert "the server is new\n  on 1: redis\n" in done.stdout
@@ -102,7 +104,11 @@ def test_servers_come_and_go_and_secrets_change_without_being_shown(repository):
         (lambda root: None, "nowhere", "there is no revision 'nowhere'"),
         (lambda root: None, "", "there is no revision ''"),
         (lambda root: (root / "top.sls").write_text("{{"), "HEAD", "this checkout does not compile: "),
-        (lambda root: git(root, "rm", "--quiet", "lab/compile.py") or commit(root), "HEAD", "HEAD has no lab/compile.py"),
+        (
+            lambda root: git(root, "rm", "--quiet", "lab/compile.py") or commit(root),
+            "HEAD",
+            "HEAD has no lab/compile.py",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_an_error(repository, damage, revision, message):

@@ -105,5 +105,7 @@ def test_secrets_reach_only_the_servers_of_their_role(own_checkout, own_site):
     required = own_checkout / "pillar" / "secrets" / "required.yaml"
     required.write_text(required.read_text() + "salt_master:\n  api_token: what for\n")
     (own_site / "secrets" / "salt_master.yaml").write_text("api_token: only-for-ct1\n")
-    assert compile_host(own_checkout, own_site, "ct1")["pillar"]["secrets"]["salt_master"] == {"api_token": "only-for-ct1"}
+    assert compile_host(own_checkout, own_site, "ct1")["pillar"]["secrets"]["salt_master"] == {
+        "api_token": "only-for-ct1"
+    }
     assert "only-for-ct1" not in str(compile_host(own_checkout, own_site, "web02"))

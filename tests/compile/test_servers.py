@@ -70,7 +70,12 @@ def test_a_state_that_shows_a_secret_is_found():
 
 
 def test_every_pillar_key_is_read(compiled):
-    readers = [*ROOT.glob("salt/*/map.jinja"), *ROOT.glob("_modules/*.py"), *ROOT.glob("_states/*.py"), ROOT / "top.sls"]
+    readers = [
+        *ROOT.glob("salt/*/map.jinja"),
+        *ROOT.glob("_modules/*.py"),
+        *ROOT.glob("_states/*.py"),
+        ROOT / "top.sls",
+    ]
     text = "\n".join(path.read_text() for path in readers)
     read = set(re.findall(r"""\b(?:pillar|__pillar__)\[['"](\w+)['"]\]""", text))
     present = {key for side in compiled.values() for key in side["pillar"]}
