@@ -123,7 +123,7 @@ def _reason(error):
 
 
 def _not_one_of(value, known):
-    known = [str(one).lower() if isinstance(one, bool) else one for one in known]
+    value, *known = (json.dumps(one) if isinstance(one, bool) else str(one) for one in (value, *known))
     return f"'{value}' is not one of {', '.join(known)}{hint(value, known)}"
 
 

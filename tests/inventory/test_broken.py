@@ -1,0 +1,143 @@
+"""Every rule of the inventory refuses an example that breaks it, with exactly the words that the example expects."""
+
+import json
+import pathlib
+import shutil
+
+import insync_inventory
+import insync_inventory_rules as rules
+import jsonschema
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = sorted(pathlib.Path(__file__).with_name("broken").glob("*.yaml"))
+
+
+class Copy:
+    """A copy of the real inventory and of the real roles' folder, to be broken."""
+
+    def __init__(self, folder):
+        self.directory = shutil.copytree(ROOT / "pillar" / "inventory", folder / "inventory")
+        self.roles_dir = shutil.copytree(ROOT / "salt" / "role", folder / "role")
+
+    def problems(self):
+        return insync_inventory.problems(self.directory, roles_dir=self.roles_dir)
+
+    def edit(self, path, change):
+        """Apply ``change(mapping or list, key)`` where ``path`` ("hosts.web02.roles.0") leads, and write the file."""
+        name, *keys, last = path.split(".")
+        data = place = insync_inventory.read(self.directory, name)
+        for key in keys:
+            place = place[_key(place, key)]
+        change(place, _key(place, last))
+        (self.directory / f"{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+
+    def apply(self, example):
+        """Break the copy as ``example`` says: each of its keys but ``expect`` is a method below."""
+        for kind, value in example.items():
+            if kind != "expect":
+                getattr(self, kind)(value)
+
+    def set(self, values):
+        for path, value in values.items():
+            self.edit(path, lambda place, key, value=value: place.__setitem__(key, value))
+
+    def delete(self, paths):
+        for path in paths:
+            self.edit(path, lambda place, key: place.pop(key))
+
+    def rename(self, names):
+        for path, name in names.items():
+            self.edit(path, lambda place, key, name=name: place.__setitem__(name, place.pop(key)))
+
+    def write(self, texts):
+        for file, text in texts.items():
+            (self.directory / file).write_text(text, encoding="utf-8")
+
+    def write_hex(self, texts):
+        for file, text in texts.items():
+            (self.directory / file).write_bytes(bytes.fromhex(text))
+
+    def unlink(self, files):
+        for file in files:
+            (self.directory / file).unlink()
+
+    def add_roles(self, roles):
+        for role in roles:
+            (self.roles_dir / role).mkdir()
+
+    def remove_roles(self, roles):
+        for role in roles:
+            shutil.rmtree(self.roles_dir / role)
+
+
+def _key(place, key):
+    return int(key) if isinstance(place, list) else key
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Copy(tmp_path)
+
+
+def _example(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_an_unbroken_copy_is_in_order(copy):
+    assert copy.problems() == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_broken_inventory_is_refused(copy, path):
+    example = _example(path)
+    copy.apply(example)
+    assert copy.problems() == example["expect"]
+
+
+@pytest.mark.parametrize("name", [rule.__name__ for rule in (*rules.RULES, rules._states)])
+def test_no_rule_can_be_lost_unnoticed(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(rules, "RULES", [rule for rule in rules.RULES if rule.__name__ != name])
+    if name == "_states":
+        monkeypatch.setattr(rules, "_states", lambda inventory, roles_dir: [])
+    assert any(_differs(tmp_path, path) for path in EXAMPLES)
+
+
+def _differs(tmp_path, path):
+    copy, example = Copy(tmp_path / path.stem), _example(path)
+    copy.apply(example)
+    return copy.problems() != example["expect"]
+
+
+def test_every_keyword_and_format_of_the_schema_has_an_example(tmp_path, monkeypatch):
+    seen = set()
+    line = rules._line
+
+    def watch(error):
+        seen.add((error.validator, error.validator_value if error.validator == "format" else ""))
+        return line(error)
+
+    monkeypatch.setattr(rules, "_line", watch)
+    for path in EXAMPLES:
+        _differs(tmp_path, path)
+    schema = json.loads((ROOT / "pillar" / "inventory" / "schema.json").read_text(encoding="utf-8"))
+    assert seen == set(_constraints(schema))
+
+
+def _constraints(schema):
+    """The keywords of a schema that can refuse something; its properties' names are no keywords."""
+    for keyword, value in schema.items():
+        if keyword in ("properties", "$defs"):
+            for part in value.values():
+                yield from _constraints(part)
+        elif isinstance(value, dict):
+            yield from _constraints(value)
+        elif keyword not in ("$schema", "title", "$ref"):
+            yield keyword, value if keyword == "format" else ""
+
+
+def test_the_schema_is_one_and_knows_no_format_that_is_not_checked():
+    schema = json.loads((ROOT / "pillar" / "inventory" / "schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert {value for keyword, value in _constraints(schema) if keyword == "format"} == set(rules.FORMATS)

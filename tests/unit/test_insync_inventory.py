@@ -1,0 +1,215 @@
+"""What follows from an inventory, seen on a small one."""
+
+import copy
+import subprocess
+
+import insync_inventory
+import pytest
+import yaml
+
+
+def _host(number, roles=()):
+    return {
+        "region": {"name": "nyc2", "source": "guess"},
+        "private": f"10.0.0.{number}",
+        "public": f"198.51.100.{number}",
+        "tier": "web",
+        "roles": list(roles),
+        "lifecycle": "active",
+        "purpose": f"number {number}",
+        "owner": "ops",
+    }
+
+
+def _service(role, port, clients, network="private", unit="x.service", **more):
+    return {"role": role, "port": port, "clients": clients, "network": network, "unit": unit, "protocol": "tcp", **more}
+
+
+SMALL = {
+    "networks": {"private": {"subnet": "10.0.0.0/24", "domain": "example.internal"}, "regions": ["nyc2"]},
+    "hosts": {
+        "gate": _host(2, ["ssh_gateway", "salt_master"]),
+        "web9": _host(9, ["web"]),
+        "web10": _host(10, ["web"]),
+        "lb": _host(11, ["lb", "web"]),
+    },
+    "services": {
+        "ssh": _service("base", 22, ["ssh_gateway"], unit="ssh.service", replaced_by="ssh-gateway"),
+        "ssh-gateway": _service("ssh_gateway", 58878, ["world"], network="public", unit="ssh.service"),
+        "salt": _service("salt_master", 4506, ["base"]),
+        "http": _service("web", 8001, ["lb"]),
+        "dns": {**_service("web", 53, ["web"]), "protocol": "udp"},
+    },
+    "zones": {"redirects": []},
+}
+
+
+@pytest.fixture
+def inventory():
+    return copy.deepcopy(SMALL)
+
+
+def test_every_server_plays_base_first(inventory):
+    assert insync_inventory.roles_of(inventory, "lb") == ["base", "lb", "web"]
+    assert insync_inventory.hosts_with(inventory, "base") == ["gate", "web9", "web10", "lb"]
+    assert insync_inventory.hosts_with(inventory, "web") == ["web9", "web10", "lb"]
+    assert insync_inventory.hosts_with(inventory, "nothing") == []
+
+
+@pytest.mark.parametrize("function", ["roles_of", "services_of", "allow", "listeners", "slice_for"])
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("web1", "hosts.yaml: there is no server 'web1'; did you mean 'web10'?"),
+        ("zzz", "hosts.yaml: there is no server 'zzz'"),
+        ("world", "hosts.yaml: there is no server 'world'"),
+    ],
+)
+def test_an_unknown_server_is_named_with_the_nearest_known(inventory, function, host, message):
+    with pytest.raises(insync_inventory.InventoryError) as raised:
+        getattr(insync_inventory, function)(inventory, host)
+    assert str(raised.value) == message
+
+
+def test_a_service_that_replaces_another_leaves_it_out(inventory):
+    assert list(insync_inventory.services_of(inventory, "gate")) == ["ssh-gateway", "salt"]
+    assert list(insync_inventory.services_of(inventory, "web9")) == ["ssh", "http", "dns"]
+
+
+def test_listeners_are_sorted_and_single(inventory):
+    inventory["services"]["http-too"] = _service("web", 8001, ["world"], network="public")
+    assert insync_inventory.listeners(inventory, "web9") == [("tcp", 22), ("tcp", 8001), ("udp", 53)]
+
+
+def test_the_world_is_let_in_on_the_public_address(inventory):
+    assert insync_inventory.allow(inventory, "gate")[0] == {
+        "service": "ssh-gateway",
+        "network": "public",
+        "address": "198.51.100.2",
+        "port": 58878,
+        "protocol": "tcp",
+        "sources": ["world"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "service", "sources"),
+    [
+        ("gate", "salt", ["10.0.0.2", "10.0.0.9", "10.0.0.10", "10.0.0.11"]),
+        ("web9", "ssh", ["10.0.0.2"]),
+        ("web9", "http", ["10.0.0.11"]),
+        ("web9", "dns", ["10.0.0.9", "10.0.0.10", "10.0.0.11"]),
+    ],
+)
+def test_servers_are_let_in_by_their_private_addresses_in_order(inventory, host, service, sources):
+    rules = {rule["service"]: rule for rule in insync_inventory.allow(inventory, host)}
+    assert rules[service]["sources"] == sources
+    assert rules[service]["address"] == inventory["hosts"][host]["private"]
+
+
+def test_what_listens_is_what_the_firewall_lets_in(inventory):
+    for host in inventory["hosts"]:
+        opened = {(rule["protocol"], rule["port"]) for rule in insync_inventory.allow(inventory, host)}
+        assert sorted(opened) == insync_inventory.listeners(inventory, host)
+        assert all(rule["sources"] for rule in insync_inventory.allow(inventory, host))
+
+
+def test_flows_are_between_different_servers(inventory):
+    flows = insync_inventory.flows(inventory)
+    assert flows[0] == ("world", "gate", "ssh-gateway")
+    assert [flow for flow in flows if flow[2] == "ssh"] == [("gate", name, "ssh") for name in ("web9", "web10", "lb")]
+    assert [flow for flow in flows if flow[2] == "http"] == [("lb", "web9", "http"), ("lb", "web10", "http")]
+    assert len(flows) == len(set(flows)) == 1 + 3 + 3 + 2 + 6
+
+
+def test_the_slice_of_a_server(inventory):
+    part = insync_inventory.slice_for(inventory, "web9")
+    assert part["host"] == {
+        "name": "web9",
+        "fqdn": "web9.example.internal",
+        "region": "nyc2",
+        "private": "10.0.0.9",
+        "public": "198.51.100.9",
+        "lifecycle": "active",
+        "purpose": "number 9",
+    }
+    assert part["roles"] == ["base", "web"]
+    assert list(part["peers"]) == ["gate", "web9", "web10", "lb"]
+    assert part["peers"]["lb"] == {"private": "10.0.0.11", "fqdn": "lb.example.internal"}
+    assert part["firewall"] == {"allow": insync_inventory.allow(inventory, "web9")}
+    assert part["sshd"] == {"port": 22, "permit_open": []}
+    assert part["salt"] == {"master": "gate", "master_address": "10.0.0.2"}
+    assert set(part) == {"host", "roles", "peers", "firewall", "sshd", "salt"}
+
+
+def test_only_the_gateway_leads_on_and_to_ssh_alone(inventory):
+    sshd = insync_inventory.slice_for(inventory, "gate")["sshd"]
+    assert sshd == {"port": 58878, "permit_open": ["10.0.0.9:22", "10.0.0.10:22", "10.0.0.11:22"]}
+
+
+def _as_ssh_reads_it(path, host):
+    done = subprocess.run(["ssh", "-G", "-F", path, host], capture_output=True, text=True, check=True)
+    options = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    return [options.get(key) for key in ("hostname", "port", "proxyjump", "hostkeyalias", "stricthostkeychecking")]
+
+
+def test_ssh_itself_reads_the_way_to_every_server(inventory, tmp_path):
+    path = tmp_path / "config"
+    path.write_text(insync_inventory.ssh_config(inventory))
+    assert _as_ssh_reads_it(path, "gate") == ["198.51.100.2", "58878", None, "gate", "true"]
+    for host in ("web9", "web10", "lb"):
+        private = inventory["hosts"][host]["private"]
+        assert _as_ssh_reads_it(path, host) == [private, "22", "gate", host, "true"]
+    assert _as_ssh_reads_it(path, "elsewhere")[:3] == ["elsewhere", "22", None]
+
+
+def test_user_and_known_hosts_are_the_callers(inventory, tmp_path):
+    plain = insync_inventory.ssh_config(inventory)
+    assert "User" not in plain
+    text = insync_inventory.ssh_config(inventory, user="alice", known_hosts="~/.ssh/fleet")
+    assert text == plain + "  User alice\n  UserKnownHostsFile ~/.ssh/fleet\n"
+
+
+def _write(directory, inventory):
+    for name, data in inventory.items():
+        (directory / f"{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def test_load_returns_what_the_files_say_in_their_order(inventory, tmp_path):
+    _write(tmp_path, inventory)
+    loaded = insync_inventory.load(tmp_path)
+    assert loaded == inventory
+    assert list(loaded["hosts"]) == list(inventory["hosts"])
+    assert insync_inventory.load(str(tmp_path)) == loaded
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "hosts.yaml: is empty, or no mapping"),
+        ("- web9", "hosts.yaml: is empty, or no mapping"),
+        ("web9: {", "hosts.yaml: line 2: "),
+        ("web9: {}\nweb9: {}", "hosts.yaml: line 2: the key 'web9' is given twice, first on line 1"),
+        ("a: {}\n---\nb: {}", "hosts.yaml: line 2: but found another document"),
+        ("a: !!python/name:os.system", "hosts.yaml: line 1: could not determine a constructor for the tag"),
+        ("a: \x01", "hosts.yaml: unacceptable character"),
+    ],
+)
+def test_load_refuses_what_it_cannot_read(inventory, tmp_path, text, message):
+    _write(tmp_path, inventory)
+    (tmp_path / "hosts.yaml").write_text(text)
+    with pytest.raises(insync_inventory.InventoryError) as raised:
+        insync_inventory.load(tmp_path)
+    assert str(raised.value).startswith(message)
+
+
+def test_load_names_the_file_that_is_missing(tmp_path):
+    with pytest.raises(insync_inventory.InventoryError, match="^networks.yaml: cannot be read: No such file"):
+        insync_inventory.load(tmp_path)
+
+
+def test_a_hint_is_given_only_for_what_is_near():
+    assert insync_inventory.hint("web1", ["web02", "db"]) == "; did you mean 'web02'?"
+    assert insync_inventory.hint("sentry", ["web02", "db"]) == ""
+    assert insync_inventory.hint(5, ["5a"]) == "; did you mean '5a'?"
+    assert insync_inventory.hint("x", []) == ""
