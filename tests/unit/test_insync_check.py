@@ -1,0 +1,47 @@
+"""Checking a checkout and its site folder before a server sees them."""
+
+import pathlib
+import shutil
+
+import insync_check
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def copies(site, tmp_path):
+    """A checkout and a site folder, for this test to break."""
+    for name in ("pillar", "salt"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name)
+    shutil.copytree(site, tmp_path / "site", ignore=shutil.ignore_patterns("gpgkeys"))
+    return tmp_path / "checkout", tmp_path / "site"
+
+
+def test_all_is_well(copies, capsys):
+    assert insync_check.problems(*copies) == []
+    assert insync_check.main(*map(str, copies)) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_all_problems_of_the_site_are_told_at_once(copies, capsys):
+    site = copies[1]
+    (site / "operators.yaml").unlink()
+    (site / "settings.sls").write_text("- a")
+    (site / "secrets" / "base.yaml").write_text("other: x")
+    found = insync_check.problems(*copies)
+    assert len(found) == 3
+    for line, name in zip(found, ("operators.yaml", "secrets/base.yaml", "settings.sls"), strict=True):
+        assert f"{name}: " in line
+    assert insync_check.main(*copies) == 1
+    assert capsys.readouterr().err.splitlines() == found
+
+
+def test_a_broken_inventory_is_told_before_the_site(copies):
+    checkout, site = copies
+    inventory = checkout / "pillar" / "inventory" / "hosts.yaml"
+    inventory.write_text(inventory.read_text().replace("web02:", "web02:\n  colour: green", 1))
+    (site / "operators.yaml").unlink()
+    found = insync_check.problems(checkout, site)
+    assert found and all(line.startswith("hosts.yaml: ") for line in found)
+    assert "colour" in found[0]

@@ -1,0 +1,97 @@
+"""Accepting keys by fingerprint, on a real key folder of a master that does not run."""
+
+import multiprocessing
+
+import insync_enroll
+import pytest
+import salt.config
+import salt.utils.crypt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from salt.exceptions import CommandExecutionError
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Two public keys as files, with their fingerprints."""
+    found = {}
+    for name in ("right", "wrong"):
+        path = tmp_path_factory.mktemp("keys") / name
+        public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+        path.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        found[name] = (path, salt.utils.crypt.pem_finger(str(path)))
+    return found
+
+
+@pytest.fixture
+def opts(tmp_path):
+    """The configuration of a master with empty key folders."""
+    for name in ("minions", "minions_pre", "minions_rejected", "minions_denied"):
+        (tmp_path / "pki" / name).mkdir(parents=True)
+    folders = {name: str(tmp_path / name) for name in ("cachedir", "sock_dir", "key_dir")}
+    return {**salt.config.master_config(None), **folders, "pki_dir": str(tmp_path / "pki"), "root_dir": str(tmp_path)}
+
+
+def put(opts, status, key):
+    path = f"{opts['pki_dir']}/{status}/web02"
+    with open(path, "wb") as file:
+        file.write(key[0].read_bytes())
+    return path
+
+
+def test_the_right_key_is_accepted_and_stays_so(opts, keys, tmp_path):
+    put(opts, "minions_pre", keys["right"])
+    for _ in range(2):
+        insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+        assert (tmp_path / "pki" / "minions" / "web02").read_bytes() == keys["right"][0].read_bytes()
+        assert not (tmp_path / "pki" / "minions_pre" / "web02").exists()
+
+
+def test_a_key_with_another_fingerprint_waits_on(opts, keys, tmp_path):
+    put(opts, "minions_pre", keys["wrong"])
+    with pytest.raises(CommandExecutionError) as caught:
+        insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+    assert keys["wrong"][1] in str(caught.value) and str(caught.value).endswith("not accepted")
+    assert not (tmp_path / "pki" / "minions" / "web02").exists()
+
+
+def test_another_key_that_is_accepted_already_is_told(opts, keys):
+    put(opts, "minions", keys["wrong"])
+    put(opts, "minions_pre", keys["right"])
+    with pytest.raises(CommandExecutionError, match="another key of web02 is accepted .*'salt-key -d web02' first"):
+        insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+
+
+def test_no_key_is_told(opts, keys):
+    with pytest.raises(CommandExecutionError, match="no key of web02 came within 0 s"):
+        insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+
+
+def test_a_server_without_a_known_host_key_is_not_entered(monkeypatch, tmp_path):
+    monkeypatch.setattr(insync_enroll, "HOME", tmp_path)
+    with pytest.raises(CommandExecutionError, match=r"add the line '10\.132\.1\.14 ssh-ed25519 "):
+        insync_enroll._host_key("web02", "10.132.1.14")
+    (tmp_path / "known_hosts").write_text("10.132.1.140 ssh-ed25519 AAAA\n")
+    with pytest.raises(CommandExecutionError, match="the console of web02 shows"):
+        insync_enroll._host_key("web02", "10.132.1.14")
+    (tmp_path / "known_hosts").write_text("10.132.1.14 ssh-ed25519 AAAA\n")
+    insync_enroll._host_key("web02", "10.132.1.14")
+
+
+def test_only_one_bootstrap_runs_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(insync_enroll, "LOCK", tmp_path / "lock")
+    with insync_enroll.lock():
+        other = multiprocessing.get_context("fork").Process(target=_hold)
+        other.start()
+        other.join()
+        assert other.exitcode == 7, "the second one is refused"
+    with insync_enroll.lock():
+        pass
+
+
+def _hold():
+    try:
+        with insync_enroll.lock():
+            raise SystemExit(0)
+    except CommandExecutionError as exc:
+        raise SystemExit(7 if "another bootstrap is running: process " in str(exc) else 1) from exc

@@ -1,0 +1,58 @@
+"""Which secrets a server gets."""
+
+import insync_secrets
+import insync_site
+import pytest
+import yaml
+
+REQUIRED = {"base": {"console": "the console"}, "db": {"root": "the database", "replication": "the replica"}}
+
+
+@pytest.fixture
+def roots(tmp_path):
+    folders = [tmp_path / "pillar", tmp_path / "site"]
+    for folder in folders:
+        (folder / "secrets").mkdir(parents=True)
+    (folders[0] / "secrets" / "required.yaml").write_text(yaml.safe_dump(REQUIRED, sort_keys=False))
+    return [str(folder) for folder in folders]
+
+
+@pytest.fixture
+def store(tmp_path):
+    def _store(role, **values):
+        (tmp_path / "site" / "secrets" / f"{role}.yaml").write_text(yaml.safe_dump(values))
+
+    return _store
+
+
+def test_a_server_gets_the_secrets_of_its_roles_only(roots, store):
+    store("base", console="c")
+    store("db", root="r", replication="s")
+    assert insync_secrets.for_roles(roots, ["base"]) == {"base": {"console": "c"}}
+    both = {"base": {"console": "c"}, "db": {"root": "r", "replication": "s"}}
+    assert insync_secrets.for_roles(roots, ["base", "db", "web"]) == both
+    assert insync_secrets.for_roles(roots, ["web"]) == {}
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"root": "r"}, "secrets/db.yaml: secret 'replication' is missing (the replica)"),
+        ({"root": "", "replication": "s"}, "secrets/db.yaml: secret 'root' is missing (the database)"),
+        (
+            {"root": "r", "replication": "s", "spare": "x"},
+            "secrets/db.yaml: secret 'spare' is not one of root, replication",
+        ),
+    ],
+)
+def test_a_missing_or_surplus_secret_is_refused(roots, store, values, message):
+    store("base", console="c")
+    store("db", **values)
+    with pytest.raises(insync_site.SiteError) as caught:
+        insync_secrets.for_roles(roots, ["base", "db"])
+    assert str(caught.value) == message
+
+
+def test_a_role_without_its_file_is_refused(roots):
+    with pytest.raises(insync_site.SiteError, match=r"secrets/base\.yaml: no such file"):
+        insync_secrets.for_roles(roots, ["base"])
