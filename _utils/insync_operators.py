@@ -1,5 +1,6 @@
 """The people who may enter the servers, as the site folder declares them."""
 
+import pwd
 import re
 
 import insync_site
@@ -36,10 +37,15 @@ def load(roots):
 def _problem(name, operator):
     if not _NAME.fullmatch(str(name)):
         return f"'{name}' is not a user name"
+    if _is_system(name):
+        return f"'{name}' is an account of the system, not a person's"
     if not isinstance(operator, dict) or set(operator) != {"uid", "groups", "keys"}:
         return f"{name}: expected exactly the keys uid, groups and keys"
     if operator["uid"] not in UIDS:
         return f"{name}.uid: {operator['uid']} is not between {UIDS[0]} and {UIDS[-1]}"
+    for key in ("groups", "keys"):
+        if not isinstance(operator[key], list):
+            return f"{name}.{key}: expected a list"
     for group in operator["groups"]:
         if group not in GROUPS:
             return f"{name}.groups: '{group}' is not one of {', '.join(GROUPS)}"
@@ -49,3 +55,11 @@ def _problem(name, operator):
         if not _KEY.fullmatch(str(key)):
             return f"{name}.keys: '{str(key)[:30]}...' is not an OpenSSH public key"
     return None
+
+
+def _is_system(name):
+    """Declared as a person, root would get another uid on every server."""
+    try:
+        return pwd.getpwnam(name).pw_uid < 1000
+    except KeyError:
+        return False
