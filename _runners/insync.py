@@ -125,6 +125,31 @@ def accept(host, fingerprint):
     return f"{host}: key {fingerprint} accepted"
 
 
+def sync(*names):
+    """
+    Give minions the modules and states of the deployed checkout; needed after each deploy.
+
+    names (str): servers of the inventory; all if none is named.
+
+    Returns a dict: server -> list of what is new there. Raises Refused that names the servers that did not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.sync
+        salt-run insync.sync web02
+    """
+    wanted = list(names) or list(_inventory()["hosts"])
+    for name in wanted:
+        _known(name)
+    synced = insync_enroll.sync(salt.client.get_local_client(mopts=__opts__), wanted)
+    silent = [name for name in wanted if name not in synced]
+    if silent:
+        raise Refused(f"no answer from {', '.join(silent)}; the others are in step with the checkout")
+    return synced
+
+
 def bootstrap(*names, parallel=4):
     """
     Make new servers minions: enter by ssh as root, install Salt, compare the key's fingerprint, accept it.
@@ -135,7 +160,7 @@ def bootstrap(*names, parallel=4):
     The server must have ct1's key /etc/salt/bootstrap/id_ed25519.pub in root's authorized_keys, as a provider puts it
     there, and its ssh host key must be in /etc/salt/bootstrap/known_hosts, as the provider's console shows it.
 
-    Returns a dict: server -> what happened. Raises Refused that names each server that failed, and why.
+    Returns a str that counts them. Raises Refused that names each server that failed, and why.
 
     CLI Example:
 
@@ -151,10 +176,11 @@ def bootstrap(*names, parallel=4):
     failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
     if failed:
         raise Refused("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
-    silent = set(new) - insync_enroll.ready(client, __opts__, new)
+    there = insync_enroll.ready(client, __opts__, new)
+    silent = set(new) - set(insync_enroll.sync(client, sorted(there)) if there else ())
     if silent:
         raise Refused(f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there")
-    return {name: results.get(name, "is a minion already") for name in wanted}
+    return f"{len(new)} new minions; {len(wanted) - len(new)} were minions already"
 
 
 def _enroll(names, parallel):

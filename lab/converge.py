@@ -87,7 +87,7 @@ def call(servers, *command, deadline=DEADLINE):
 
     Raises LabError when there is no end after ``deadline`` seconds, or if salt itself failed before any answer.
     """
-    argv = ["/opt/salt/bin/salt", "-L", ",".join(servers), "--out=json", "--log-level=critical", *command]
+    argv = ["salt", "-L", ",".join(servers), "--out=json", "--log-level=critical", *command]
     with subprocess.Popen(
         podman.inside("ct1", *argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -66,9 +66,22 @@ class Master:
             return {}
         self._provide(new)
         self.progress.waiting = set(new)
-        _, said = self._stream(["/opt/salt/bin/salt-run", "--log-level=critical", "insync.bootstrap", *new])
+        _, said = self._stream(["salt-run", "insync.bootstrap", *new])
         accepted = self._accepted()
         return {server: _reason(server, said) for server in new if server not in accepted}
+
+    def converge_itself(self):
+        """Bring the master's own server in step with the checkout that it has deployed."""
+        self.sync([self.name])
+        for _, states in converge.call([self.name], "state.highstate"):
+            if not isinstance(states, dict):
+                raise LabError(f"{self.name}: state.highstate: {states}")
+
+    def sync(self, servers):
+        """Give the minions of ``servers`` (list of str) the modules of the checkout."""
+        done = podman.execute(self.name, "salt-run", "insync.sync", *servers, check=False)
+        if done.returncode:
+            raise LabError(f"{self.name}: salt-run insync.sync: {done.stdout.strip() or done.stderr.strip()}")
 
     def wait_for(self, servers):
         """Wait until the minions of ``servers`` (list of str) answer; return the set of those that do not."""
@@ -99,7 +112,7 @@ class Master:
         return set(json.loads(listed or "{}").get("minions", []))
 
     def _salt(self, command, *arguments):
-        return podman.execute(self.name, f"/opt/salt/bin/{command}", *arguments, what=f"{self.name}: {command}")
+        return podman.execute(self.name, command, *arguments, what=f"{self.name}: {command}")
 
     def _stream(self, command):
         """Run ``command`` on ct1 and say each line that it prints; return its exit code and the lines."""

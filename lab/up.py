@@ -46,15 +46,18 @@ def _up(names, blank, progress, results):
     with progress.phase("master"):
         deployed = salt.deploy(images.wheelhouse)
         salt.forget(made)
+        if deployed:
+            # First, so that its firewall lets in the servers that the inventory now has.
+            salt.converge_itself()
     with progress.phase("minions"):
         failed = salt.enrol(servers)
         ready = [server for server in servers if server not in failed]
         if started:
             salt.wait_for(ready)
     results.update({server: converge.Result(problem=reason) for server, reason in failed.items()})
-    if deployed or made:
+    if deployed:
         with progress.phase("sync", ready):
-            _sync(ready, progress)
+            salt.sync(ready)
     with progress.phase("highstate", ready):
         results.update(converge.highstate(ready, progress))
     return _tell(settings, servers, results, progress)
@@ -85,13 +88,6 @@ def _boot(settings, servers, blank, images, progress):
     site.write(SITE, KEYS)
     master.operators_in_world(settings.lab["operators"])
     return made & set(servers), started & set(servers)
-
-
-def _sync(servers, progress):
-    for name, answer in converge.call(servers, "saltutil.sync_all"):
-        progress.waiting.discard(name)
-        if not isinstance(answer, dict):
-            progress.say(f"{name}: saltutil.sync_all: {answer}")
 
 
 def _tell(settings, servers, results, progress):

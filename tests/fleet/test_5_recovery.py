@@ -58,7 +58,7 @@ def _deploy(fleet, checkout, wheelhouse="$(ls -t /root/salt-*.tar | head -1)"):
     tar = subprocess.run(["tar", "-cf", "-", "-T", "-"], cwd=checkout, input=files, capture_output=True, check=True).stdout
     subprocess.run(["podman", "exec", "-i", "insync-ct1", "sh", "-c", "rm -rf /root/other && mkdir /root/other && tar -C /root/other -xmf -"], input=tar, check=True)
     fleet.ok("ct1", "sh", "-c", f"/root/other/bootstrap/ct1 --site /srv/insync/site --wheelhouse {wheelhouse}", timeout=600)
-    fleet.salt("*", "saltutil.sync_all")
+    fleet.ok("ct1", "salt-run", "insync.sync")
 
 
 def _head():
