@@ -104,7 +104,7 @@ def known_hosts():
 
 def accept(host, fingerprint):
     """
-    Accept the key of the minion ``host`` if it has this fingerprint, and no other.
+    Accept the key of the minion ``host`` if it has this fingerprint, and no other; wait until it answers.
 
     host (str): a server of the inventory.
     fingerprint (str): SHA-256, as ``salt-call --local key.finger`` prints it on the server itself.
@@ -122,6 +122,7 @@ def accept(host, fingerprint):
         insync_enroll.accept(__opts__, host, fingerprint)
     except CommandExecutionError as exc:
         raise Refused(str(exc)) from exc
+    _take_in(salt.client.get_local_client(mopts=__opts__), [host])
     return f"{host}: key {fingerprint} accepted"
 
 
@@ -176,11 +177,15 @@ def bootstrap(*names, parallel=4):
     failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
     if failed:
         raise Refused("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
-    there = insync_enroll.ready(client, __opts__, new)
-    silent = set(new) - set(insync_enroll.sync(client, sorted(there)) if there else ())
+    _take_in(client, new)
+    return f"{len(new)} new minions; {len(wanted) - len(new)} were minions already"
+
+
+def _take_in(client, names):
+    there = insync_enroll.ready(client, __opts__, names)
+    silent = set(names) - set(insync_enroll.sync(client, sorted(there)) if there else ())
     if silent:
         raise Refused(f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there")
-    return f"{len(new)} new minions; {len(wanted) - len(new)} were minions already"
 
 
 def _enroll(names, parallel):
