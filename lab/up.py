@@ -45,7 +45,7 @@ def _up(names, blank, progress, results):
     salt = master.Master(settings, progress)
     with progress.phase("master"):
         deployed = salt.deploy(images.wheelhouse)
-        salt.forget(made)
+        salt.forget(made - {settings.master})
         if deployed:
             # First, so that its firewall lets in the servers that the inventory now has.
             salt.converge_itself()
