@@ -185,14 +185,16 @@ def _take_in(client, names):
     there = insync_enroll.ready(client, __opts__, names)
     silent = set(names) - set(insync_enroll.sync(client, sorted(there)) if there else ())
     if silent:
-        raise Refused(f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there")
+        raise Refused(
+            f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there"
+        )
 
 
 def _enroll(names, parallel):
     enroll = insync_enroll.Enrolment(__opts__, _checkout())
     try:
         with insync_enroll.lock(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(names, pool.map(lambda name: _attempt(enroll, name), names)))
+            return dict(zip(names, pool.map(lambda name: _attempt(enroll, name), names), strict=True))
     except CommandExecutionError as exc:
         raise Refused(str(exc)) from exc
 

@@ -63,7 +63,12 @@ def restarted_when_idle(name, **kwargs):
 
 def mod_watch(name, **kwargs):
     """Schedule the restart of ``name``; a job that still runs, this one too, ends and returns first."""
-    ret = {"name": name, "changes": {name: "restart when idle"}, "result": True, "comment": f"{name} restarts when idle"}
+    ret = {
+        "name": name,
+        "changes": {name: "restart when idle"},
+        "result": True,
+        "comment": f"{name} restarts when idle",
+    }
     if not __salt__["service.status"](name):
         return {**ret, "changes": {}, "comment": f"{name} does not run; it starts with the new files"}
     if __opts__["test"]:

@@ -112,12 +112,14 @@ def accept(opts, name, fingerprint, seconds=60):
                 return
             if status == "minions":
                 raise CommandExecutionError(
-                    f"another key of {name} is accepted ({found}); if the server was rebuilt, 'salt-key -d {name}' first"
+                    f"another key of {name} is accepted ({found}); 'salt-key -d {name}' first if it was rebuilt"
                 )
             if status and time.monotonic() > deadline:
                 raise CommandExecutionError(f"the key that waits as {name} is {found}, not {fingerprint}: not accepted")
             if time.monotonic() > deadline:
-                raise CommandExecutionError(f"no key of {name} came within {seconds} s; see 'journalctl -u salt-minion' there")
+                raise CommandExecutionError(
+                    f"no key of {name} came within {seconds} s; see 'journalctl -u salt-minion' there"
+                )
             time.sleep(1)
 
 
@@ -151,7 +153,9 @@ def sync(client, names):
     Not saltutil.sync_all: it looks for twenty more kinds that we do not have, and takes three times as long.
     """
     functions = ["saltutil.sync_utils", "saltutil.sync_modules", "saltutil.sync_states"]
-    answers = client.cmd(list(names), functions, [["refresh=False"], ["refresh=False"], []], tgt_type="list", timeout=120)
+    answers = client.cmd(
+        list(names), functions, [["refresh=False"], ["refresh=False"], []], tgt_type="list", timeout=120
+    )
     return {name: sorted(sum(found.values(), [])) for name, found in answers.items() if isinstance(found, dict)}
 
 
@@ -169,5 +173,5 @@ def _host_key(name, address):
     lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
     if not any(line.split(" ")[0] == address for line in lines):
         raise CommandExecutionError(
-            f"no ssh host key of {address} in {known}; add the line '{address} ssh-ed25519 ...' that the console of {name} shows"
+            f"no ssh host key of {address} in {known}; add the line '{address} ssh-ed25519 ...' from the console of {name}"
         )

@@ -2,8 +2,8 @@
 
 Usage: .venv/bin/python bench/highstate.py [ROUNDS]     (the fleet must be up and converged)
 
-Both run on the same server one after the other, ROUNDS times, as `salt-call state.highstate` against the real master; the
-figure is user + system time of salt-call and its children. The machine is shared, so the ratio counts, not the seconds.
+Both run on the same server one after the other, ROUNDS times, as `salt-call state.highstate` against the real
+master; the figure is user + system time of salt-call and its children. On a shared machine the ratio counts.
 """
 
 import pathlib
@@ -25,7 +25,7 @@ grep -E '^(id|master|minion_sign_messages|encryption_algorithm|signing_algorithm
 echo 'pki_dir: /etc/salt/pki/minion' >> /root/bench/minion
 echo 'cachedir: /root/bench/cache' >> /root/bench/minion
 """
-HIGHSTATE = "TIMEFORMAT='cpu %U %S'; time PYTHONWARNINGS=ignore /opt/salt/bin/salt-call -c {config} --out=json -l quiet state.highstate"
+HIGHSTATE = "TIMEFORMAT='cpu %U %S'; time salt-call -c {config} --out=json -l quiet state.highstate"
 
 
 def podman(server, script):
@@ -54,7 +54,7 @@ def main(rounds=3):
         cpu_seconds(server, "/root/bench")  # fills the cache of synced modules once
         pairs = [(cpu_seconds(server, "/etc/salt"), cpu_seconds(server, "/root/bench")) for _ in range(rounds)]
         podman(server, "rm -rf /root/bench")
-        ours, default = (statistics.median(column) for column in zip(*pairs))
+        ours, default = (statistics.median(column) for column in zip(*pairs, strict=True))
         ours_all.append(ours)
         default_all.append(default)
         ratios.append(ours / default)

@@ -6,7 +6,11 @@ from tests.fleet.conftest import SERVERS, changed, failed, planned
 
 
 def test_every_server_has_its_row_and_none_failed(fleet):
-    rows = {line.split()[0]: line.split() for line in fleet.report.splitlines() if line.split()[:1] and line.split()[0] in SERVERS}
+    rows = {
+        line.split()[0]: line.split()
+        for line in fleet.report.splitlines()
+        if line.split()[:1] and line.split()[0] in SERVERS
+    }
     assert sorted(rows) == SERVERS
     assert re.search(r"21 servers.* 0 failed", fleet.report), fleet.report[-2000:]
 
@@ -51,8 +55,13 @@ def test_test_mode_reports_what_a_run_then_changes_and_touches_nothing(fleet):
 
 def _digest(fleet):
     """What test mode could touch: files, users, rules, running units."""
-    script = "find /etc /home /root /opt /usr/local -xdev -type f -printf '%p %m %s %T@\\n' | sort; nft -s list ruleset; systemctl list-units --no-legend --plain | cut -d' ' -f1-6 | grep -v -e '\\.scope' -e insync-restart"
-    return fleet.ok("web02", "sh", "-c", script)
+    scripts = (
+        "find /etc /home /root /opt /usr/local -xdev -type f -printf '%p %m %s %T@\\n' | sort",
+        "nft -s list ruleset",
+        "systemctl list-unit-files --no-legend",
+        "systemctl list-timers --no-legend --all | awk '{print $(NF-1)}' | sort",
+    )
+    return [fleet.ok("web02", "sh", "-c", script) for script in scripts]
 
 
 def test_the_minion_restarts_itself_without_losing_the_job(fleet):
@@ -72,9 +81,13 @@ def _minion_pid(fleet):
 def test_a_minion_killed_in_the_middle_ends_clean_when_run_again(fleet):
     fleet.ok("license01", "sh", "-c", "rm /etc/sudoers.d/operators /etc/nftables.conf")
     fleet.ok("ct1", "salt", "--async", "license01", "state.highstate")
-    fleet.eventually(lambda: fleet.ok("license01", "sh", "-c", "ls /var/cache/salt/minion/proc").strip(), why="no job started")
+    fleet.eventually(
+        lambda: fleet.ok("license01", "sh", "-c", "ls /var/cache/salt/minion/proc").strip(), why="no job started"
+    )
     fleet.ok("license01", "systemctl", "kill", "--kill-whom=all", "-s", "KILL", "salt-minion")
-    fleet.eventually(lambda: fleet.salt("license01", "test.ping") == {"license01": True}, why="the minion did not come back")
+    fleet.eventually(
+        lambda: fleet.salt("license01", "test.ping") == {"license01": True}, why="the minion did not come back"
+    )
     (done,) = fleet.highstate("license01").values()
     assert failed(done) == []
     (again,) = fleet.highstate("license01").values()

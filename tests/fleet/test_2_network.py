@@ -61,7 +61,9 @@ def _declared(source, address, port):
 def test_a_port_opened_by_hand_is_reported(fleet):
     fleet.ok("wiki", "systemd-run", "--unit=by-hand", "python3", "-m", "http.server", "8081")
     try:
-        ports = fleet.eventually(lambda: fleet.salt("wiki", "insync.ports")["wiki"]["undeclared"], why="port 8081 was not seen")
+        ports = fleet.eventually(
+            lambda: fleet.salt("wiki", "insync.ports")["wiki"]["undeclared"], why="port 8081 was not seen"
+        )
         assert ports == ["tcp/8081"]
     finally:
         fleet.ok("wiki", "systemctl", "stop", "by-hand")

@@ -70,7 +70,12 @@ def test_ops_run_salt_and_nothing_else_as_another_user(fleet):
     done = ssh(fleet, "alice", "ct1", "sudo -n salt --out=json --static web02 test.ping")
     assert done.returncode == 0, done.stderr
     assert '"web02": true' in done.stdout
-    for command in ("sudo -n cat /etc/shadow", "sudo -n -u root salt-key -L", "sudo -n -u salt cat /etc/salt/master", "sudo -n su"):
+    for command in (
+        "sudo -n cat /etc/shadow",
+        "sudo -n -u root salt-key -L",
+        "sudo -n -u salt cat /etc/salt/master",
+        "sudo -n su",
+    ):
         refused = ssh(fleet, "alice", "ct1", command)
         assert refused.returncode != 0, command
     assert ssh(fleet, "alice", "web02", "sudo -n true").returncode != 0

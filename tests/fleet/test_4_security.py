@@ -29,7 +29,9 @@ def evil(fleet):
     """Run salt-call on sendy as a minion of the given id and fresh key; return (exit code, output)."""
 
     def call(identity, *arguments):
-        fleet.ok("sendy", "sh", "-c", "rm -rf /root/evil; mkdir /root/evil; cat > /root/evil/minion", stdin=EVIL % identity)
+        fleet.ok(
+            "sendy", "sh", "-c", "rm -rf /root/evil; mkdir /root/evil; cat > /root/evil/minion", stdin=EVIL % identity
+        )
         command = ["timeout", "40", "salt-call", "-c", "/root/evil", "--out=json", *arguments]
         done = fleet.run("sendy", *command)
         return done.returncode, done.stdout + done.stderr
@@ -53,7 +55,9 @@ def test_an_unknown_id_accepted_by_mistake_gets_no_pillar(fleet, evil):
     fleet.ok("ct1", "salt-key", "--yes", "--accept", "ghost")
     done = fleet.run("sendy", "timeout", "60", "salt-call", "-c", "/root/evil", "--out=json", "pillar.items")
     assert "secrets" not in done.stdout and "operators" not in done.stdout and "peers" not in done.stdout
-    state = fleet.run("sendy", "timeout", "60", "salt-call", "-c", "/root/evil", "--out=json", "state.highstate", "test=True")
+    state = fleet.run(
+        "sendy", "timeout", "60", "salt-call", "-c", "/root/evil", "--out=json", "state.highstate", "test=True"
+    )
     assert state.returncode != 0
 
 
@@ -70,7 +74,9 @@ def test_a_stolen_id_with_another_key_is_denied(fleet, evil, identity):
 
 
 def test_forged_grains_gain_nothing(fleet):
-    fleet.ok("sendy", "sh", "-c", "printf 'roles: [salt_master, ssh_gateway]\\nhost: ct1\\nid: ct1\\n' > /etc/salt/grains")
+    fleet.ok(
+        "sendy", "sh", "-c", "printf 'roles: [salt_master, ssh_gateway]\\nhost: ct1\\nid: ct1\\n' > /etc/salt/grains"
+    )
     try:
         out = fleet.ok("sendy", "salt-call", "--out=json", "--log-level=quiet", "pillar.items", "unmask=True")
         pillar = json.loads(out)["local"]
@@ -107,7 +113,9 @@ def test_the_file_server_serves_salt_and_roots_only(fleet):
         assert not answer, f"{path}: {str(answer)[:80]}"
     served = fleet.salt("sendy", "cp.list_master")["sendy"]
     tops = {path.split("/")[0] for path in served}
-    components = {path.split("/")[-1] for path in fleet.ok("ct1", "sh", "-c", "ls -d /srv/insync/current/salt/*").split()}
+    components = {
+        path.split("/")[-1] for path in fleet.ok("ct1", "sh", "-c", "ls -d /srv/insync/current/salt/*").split()
+    }
     assert tops <= components | {"_modules", "_states", "_runners", "_utils", "top.sls"}
     assert "top.sls" in tops, "the probe sees what the server serves"
 
@@ -125,7 +133,7 @@ def test_no_secret_in_logs_job_cache_or_process_list(fleet):
     assert shadow.startswith("$"), "the state put the hash there"
     for server in ("web02", "ct1"):
         script = (
-            "grep -rlaF -e \"$0\" /var/log /var/cache/salt /run/log /tmp 2>/dev/null;"
+            'grep -rlaF -e "$0" /var/log /var/cache/salt /run/log /tmp 2>/dev/null;'
             " journalctl --no-pager | grep -cF -e \"$0\" | grep -v '^0$';"
             " ps axww -o args | grep -F -e \"$0\" | grep -v grep | grep -v 'sh -c'"
         )
@@ -135,5 +143,7 @@ def test_no_secret_in_logs_job_cache_or_process_list(fleet):
 def test_the_master_is_an_unprivileged_user_with_closed_files(fleet):
     users = set(fleet.ok("ct1", "sh", "-c", "ps -o user= -p $(pgrep -d, -f bin/salt-master)").split())
     assert users == {"salt"}
-    readable = fleet.ok("ct1", "sh", "-c", "find /var/cache/salt/master /etc/salt/pki/master /srv/insync/site -perm /o+rwx ! -type l")
+    readable = fleet.ok(
+        "ct1", "sh", "-c", "find /var/cache/salt/master /etc/salt/pki/master /srv/insync/site -perm /o+rwx ! -type l"
+    )
     assert readable == ""

@@ -1,10 +1,14 @@
 """Restarts, a blank droplet, the step from the previous revision, and a new Salt release."""
 
 import concurrent.futures
+import pathlib
+import shutil
 import subprocess
 
+import insync_release
 import pytest
 
+from lab.paths import CACHE
 from tests.fleet.conftest import ROOT, SERVERS, changed, failed, planned
 
 
@@ -32,7 +36,11 @@ def _running(fleet, server):
 def test_a_blank_droplet_becomes_a_minion_and_converges(fleet):
     done = subprocess.run(
         [".venv/bin/python", "-m", "lab", "up", "--blank", "insynchq-web-staging", "--hosts", "insynchq-web-staging"],
-        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     (again,) = fleet.highstate("insynchq-web-staging").values()
@@ -41,40 +49,68 @@ def test_a_blank_droplet_becomes_a_minion_and_converges(fleet):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Clone this repository at a revision; skip where there is no history to step from."""
-
-    def at(revision):
-        target = tmp_path / "checkout"
-        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(target)], check=True)
-        subprocess.run(["git", "-C", str(target), "checkout", "--quiet", revision], check=True)
-        return target
-
-    return at
+    """Return a clone of this repository; ``git`` in it is up to the test."""
+    target = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(target)], check=True)
+    return target
 
 
-def _deploy(fleet, checkout, wheelhouse="$(ls -t /root/salt-*.tar | head -1)"):
+def _deploy(fleet, checkout, wheelhouse):
     """Deploy ``checkout`` as an operator would: put it on ct1 and run its bootstrap there."""
     files = subprocess.run(["bootstrap/files"], cwd=checkout, capture_output=True, check=True).stdout
-    tar = subprocess.run(["tar", "-cf", "-", "-T", "-"], cwd=checkout, input=files, capture_output=True, check=True).stdout
-    subprocess.run(["podman", "exec", "-i", "insync-ct1", "sh", "-c", "rm -rf /root/other && mkdir /root/other && tar -C /root/other -xmf -"], input=tar, check=True)
-    fleet.ok("ct1", "sh", "-c", f"/root/other/bootstrap/ct1 --site /srv/insync/site --wheelhouse {wheelhouse}", timeout=600)
+    pack = ["tar", "-cf", "-", "--no-recursion", "-T", "-"]
+    tar = subprocess.run(pack, cwd=checkout, input=files, capture_output=True, check=True).stdout
+    unpack = "rm -rf /root/other && mkdir /root/other && tar -C /root/other -xmf -"
+    subprocess.run(["podman", "exec", "-i", "insync-ct1", "sh", "-c", unpack], input=tar, check=True)
+    assert _podman("cp", str(wheelhouse), "insync-ct1:/root/").returncode == 0
+    bootstrap = f"/root/other/bootstrap/ct1 --site /srv/insync/site --wheelhouse /root/{wheelhouse.name}"
+    fleet.ok("ct1", "sh", "-c", bootstrap, timeout=600)
     fleet.ok("ct1", "salt-run", "insync.sync")
 
 
-def _head():
-    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+def _wheelhouse(checkout):
+    build = [checkout / "bootstrap" / "wheelhouse", CACHE]
+    return pathlib.Path(subprocess.run(build, capture_output=True, text=True, check=True).stdout.strip())
 
 
 def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout):
-    previous = subprocess.run(["git", "rev-parse", "--verify", "HEAD~1"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if previous.returncode:
+    back = subprocess.run(["git", "-C", checkout, "checkout", "--quiet", "HEAD~1"], capture_output=True, check=False)
+    if back.returncode:
         pytest.skip("this clone has no previous revision to step from")
     servers = ["ct1", "web02", "db"]
     try:
-        _deploy(fleet, checkout(previous.stdout.strip()))
-        for server, states in fleet.highstate(servers).items():
-            assert failed(states) == [], server
+        _deploy(fleet, checkout, _wheelhouse(checkout))
+        assert {server: failed(states) for server, states in fleet.highstate(servers).items()} == dict.fromkeys(
+            servers, []
+        )
     finally:
-        fleet.start()
-    results = fleet.highstate(servers)
-    assert {server: (failed(states), changed(states)) for server, states in results.items()} == dict.fromkeys(servers, ([], []))
+        done = fleet.start()
+    assert done.returncode == 0, done.stdout[-4000:]
+    again = fleet.highstate(servers)
+    assert {server: failed(states) + changed(states) for server, states in again.items()} == dict.fromkeys(servers, [])
+
+
+def test_a_new_salt_release_replaces_the_old_one_and_loses_no_job(fleet, checkout):
+    old = _wheelhouse(checkout)
+    with (checkout / "requirements" / "salt.txt").open("a", encoding="utf-8") as requirements:
+        requirements.write("# the same packages under another name\n")
+    new = checkout.parent / f"salt-{insync_release.salt_id(checkout)}.tar"
+    shutil.copy(old, new)
+    try:
+        _deploy(fleet, checkout, new)
+        for server, states in fleet.highstate(["ct1", "web02"]).items():
+            assert failed(states) == []
+            assert {"salt-release", "salt-minion-restart"} <= set(changed(states)), server
+        for server, unit in (("web02", "salt-minion"), ("ct1", "salt-minion"), ("ct1", "salt-master")):
+            fleet.eventually(lambda server=server, unit=unit: new.stem in _executable(fleet, server, unit))
+        fleet.eventually(lambda: fleet.salt("web02", "test.ping") == {"web02": True})
+    finally:
+        done = fleet.start()
+    assert done.returncode == 0, done.stdout[-4000:]
+    fleet.eventually(lambda: old.stem in _executable(fleet, "web02", "salt-minion"))
+
+
+def _executable(fleet, server, unit):
+    """The command line of the main process of ``unit``."""
+    script = f"tr '\\0' ' ' < /proc/$(systemctl show -P MainPID {unit})/cmdline"
+    return fleet.run(server, "sh", "-c", script).stdout
