@@ -173,5 +173,5 @@ def _host_key(name, address):
     lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
     if not any(line.split(" ")[0] == address for line in lines):
         raise CommandExecutionError(
-            f"no ssh host key of {address} in {known}; add the line '{address} ssh-ed25519 ...' from the console of {name}"
+            f"no ssh host key of {address} in {known}; add the line '{address} ssh-ed25519 ...' from {name}'s console"
         )

@@ -21,6 +21,11 @@ def site(tmp_path_factory):
     stop_gpg(folder / "site")
 
 
+def pytest_configure(config):
+    """What Salt's daemons log would fill pages below a failed test."""
+    config.option.showcapture = "stdout"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
     """Salt's handlers would each complain at exit about pytest's closed streams."""
