@@ -1,0 +1,109 @@
+"""The operators' commands against real minions: who is meant, what is printed, and the exit codes."""
+
+import json
+import pathlib
+import shutil
+
+import insync_inventory
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
+
+
+def test_the_bootstrap_brought_our_states_and_modules(client):
+    functions = client.cmd("*", "sys.list_functions", ["insync"])
+    states = client.cmd("*", "sys.list_state_modules", ["insync_*"])
+    ours = sorted(path.stem for path in (ROOT / "_states").glob("*.py"))
+    assert functions == {name: ["insync.ports"] for name in ("ct1", "web02")}
+    assert states == {name: ours for name in ("ct1", "web02")}
+
+
+@pytest.mark.parametrize(
+    "target, kind, meant",
+    [
+        ("*", "glob", {"ct1", "web02"}),
+        ("web*", "glob", {"web02"}),
+        ("I@roles:salt_master", "compound", {"ct1"}),
+        (["web02"], "list", {"web02"}),
+    ],
+)
+def test_targets(client, target, kind, meant):
+    assert set(client.cmd(target, "test.ping", tgt_type=kind)) == meant
+
+
+def test_a_failing_function_fails_the_command(master, minions):
+    salt = master.salt_cli(timeout=60)
+    assert salt.run("test.ping", minion_tgt="*").returncode == 0
+    assert salt.run("cmd.run", "exit 3", minion_tgt="web02").returncode == 1
+    assert salt.run("test.ping", minion_tgt="web03").returncode != 0
+
+
+def test_a_highstate_in_test_mode_compiles_on_the_minion(client):
+    """The first state of each server, all the way through the master; nothing of this machine is touched."""
+    result = client.cmd("web02", "state.show_low_sls", ["role.base"], timeout=60)["web02"]
+    assert result[0]["__id__"] == "host-name"
+    result = client.cmd("ct1", "state.sls_id", ["host-name", "host"], kwarg={"test": True}, timeout=60)["ct1"]
+    state = next(iter(result.values()))
+    assert (state["result"], state["comment"]) == (None, "the server would be named ct1")
+
+
+def test_the_servers_as_a_table(run):
+    result = run("insync.hosts")
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0
+    assert lines[0].split()[:3] == ["server", "region", "private"]
+    assert [line.split()[0] for line in lines[1:]] == list(INVENTORY["hosts"])
+
+
+def test_the_servers_as_json(run):
+    rows = json.loads(run("--out=json", "insync.hosts").stdout)
+    assert [row["server"] for row in rows] == list(INVENTORY["hosts"])
+    assert next(row for row in rows if row["server"] == "ct1")["roles"] == "base,ssh_gateway,salt_master"
+
+
+def test_a_good_checkout_is_said_to_be_good(run):
+    result = run("insync.check")
+    assert (result.returncode, result.stdout.strip()) == (0, "the inventory of 21 servers is in order")
+
+
+def test_a_broken_checkout_is_told_and_fails(run, master, served, site, tmp_path):
+    for name in ("pillar", "salt"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name)
+    hosts = tmp_path / "checkout" / "pillar" / "inventory" / "hosts.yaml"
+    hosts.write_text(hosts.read_text().replace("tier: web", "tier: wbe", 1))
+    broken = {**served, "pillar_roots": {"base": [str(tmp_path / "checkout" / "pillar"), str(site)]}}
+    configuration = tmp_path / "conf"
+    shutil.copytree(pathlib.Path(master.config["conf_file"]).parent, configuration)
+    include = configuration / "master.d" / "insync.conf"
+    include.write_text(yaml.safe_dump({**yaml.safe_load(include.read_text()), **broken}))
+
+    result = run("insync.check", conf_file=configuration / "master")
+    assert result.returncode == 1
+    assert "hosts.yaml: " in result.stdout and "did you mean 'web'" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("insync.bootstrap", "web03"), "web02"),
+        (("insync.bootstrap",), "which servers? name them, or say 'all'"),
+        (("insync.accept", "web03", "aa:bb"), "web02"),
+        (("insync.accept", "web02", "aa:bb"), "another key of web02 is accepted"),
+        (("insync.sync", "web03"), "web02"),
+    ],
+)
+def test_what_is_refused_is_one_line(run, minions, arguments, message):
+    result = run(*arguments)
+    assert result.returncode == 1
+    assert message in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_the_ssh_config_names_every_server(run):
+    result = run("insync.ssh_config")
+    assert result.returncode == 0
+    for name in INVENTORY["hosts"]:
+        assert any(line.startswith("Host ") and name in line.split() for line in result.stdout.splitlines()), name
