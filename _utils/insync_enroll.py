@@ -5,6 +5,7 @@ import fcntl
 import io
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -42,6 +43,7 @@ class Enrolment:
         started = time.monotonic()
         address = self.inventory["hosts"][name]["private"]
         _host_key(name, address)
+        self._reach(address)
         there = self._ssh(address, f"test -e /opt/salt-{self.release}/.complete", check=False) == 0
         self._ssh(address, f"rm -rf {WORK} && mkdir -m 0700 {WORK} && tar -xC {WORK}", stdin=self._payload(name, there))
         wheelhouse = "" if there else f" --wheelhouse {WORK}/salt-{self.release}.tar"
@@ -49,6 +51,17 @@ class Enrolment:
         fingerprint = self._ssh(address, command, output=True).split()[-1]
         accept(self.opts, name, fingerprint)
         return time.monotonic() - started
+
+    def _reach(self, address, seconds=60):
+        """A droplet that was made a moment ago may not take connections yet."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self._ssh(address, "true")
+            except CommandExecutionError as exc:
+                if not re.search("timed out|refused|No route", str(exc)) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def _payload(self, name, there):
         archive = io.BytesIO()
