@@ -16,7 +16,7 @@ help: ## list these commands
 
 fleet: ## boot the fleet and converge it; HOSTS="ct1 web02" for a part
 	@lab/setup fleet
-	@$(PYTHON) -m lab up --hosts "$(HOSTS)"
+	@$(PYTHON) -m lab up --hosts="$(HOSTS)"
 
 check: ## every test that needs no containers
 	@lab/setup check

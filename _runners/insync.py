@@ -69,19 +69,22 @@ def check():
     return f"the inventory of {len(_inventory()['hosts'])} servers is in order"
 
 
-def ssh_config():
+def ssh_config(user=None, known_hosts=None):
     """
     Print an ssh_config with which ``ssh web02`` works from anywhere.
 
-    Returns a str; keep it as a file and name it in an ``Include`` line of ~/.ssh/config.
+    user (str): the operator's name on the servers; without it ssh takes the local one.
+    known_hosts (str): path of the file that holds what ``insync.known_hosts`` prints.
+
+    Returns a str; keep it as a file and name it in an ``Include`` line at the top of ~/.ssh/config.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-run insync.ssh_config > fleet.conf
+        salt-run insync.ssh_config user=alice known_hosts=~/.ssh/insync_known_hosts
     """
-    return insync_inventory.ssh_config(_inventory())
+    return insync_inventory.ssh_config(_inventory(), user=user, known_hosts=known_hosts)
 
 
 def known_hosts():
@@ -173,12 +176,18 @@ def bootstrap(*names, parallel=4):
     wanted = _wanted(names)
     client = salt.client.get_local_client(mopts=__opts__)
     new = [name for name in wanted if name not in insync_enroll.answering(client, __opts__, wanted)]
-    results = _enroll(new, int(parallel))
+    results = _enroll(new, _number(parallel))
     failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
     if failed:
         raise Refused("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
     _take_in(client, new)
     return f"{len(new)} new minions; {len(wanted) - len(new)} were minions already"
+
+
+def _number(parallel):
+    if not str(parallel).isdigit() or int(parallel) < 1:
+        raise Refused(f"parallel: '{parallel}' is not a number above 0")
+    return int(parallel)
 
 
 def _take_in(client, names):

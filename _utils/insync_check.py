@@ -34,7 +34,14 @@ def _site_problems(inventory, roots):
             check()
         except insync_site.SiteError as exc:
             found.append(str(exc))
-    return found
+    return found + _surplus(roots)
+
+
+def _surplus(roots):
+    """Files of secrets that no role asks for: nobody would notice that they are stale, or misspelt."""
+    required = insync_site.read(roots, "secrets/required.yaml")
+    files = sorted(path for path in pathlib.Path(roots[-1], "secrets").glob("*") if path.stem not in required)
+    return [f"secrets/{path.name}: no role needs it; those that do are {', '.join(required)}" for path in files]
 
 
 def main(checkout, site):

@@ -1,5 +1,6 @@
 """Podman, as the lab uses it: which runtime, which containers are ours, commands in them."""
 
+import difflib
 import functools
 import json
 import os
@@ -106,6 +107,8 @@ def interactive(server, *command):
     """Become a shell command in the container of ``server``; raises LabError if that is not running."""
     state = containers().get(PREFIX + server)
     if not state or not state["running"]:
-        raise LabError(f"{server} is not running; 'make fleet' boots the fleet")
+        near = difflib.get_close_matches(server, [name.removeprefix(PREFIX) for name in containers()], 1)
+        hint = f"did you mean {near[0]}?" if near and near[0] != server else "'make fleet' boots the fleet"
+        raise LabError(f"no server '{server}' is running; {hint}")
     terminal = ["--interactive", "--tty"] if os.isatty(0) and os.isatty(1) else ["--interactive"]
     os.execvp("podman", ["podman", *flags(), "exec", *terminal, PREFIX + server, *command])

@@ -2,5 +2,5 @@
 salt_master:
   worker_threads: 3
   timeout: 30
-  gather_job_timeout: 20
+  gather_job_timeout: 40
   keep_jobs_seconds: 2592000

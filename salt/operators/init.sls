@@ -49,6 +49,7 @@ operators-leavers:
   insync_operators.only:
     - name: operators
     - users: {{ operators | list | sort | tojson }}
+    - groups: [ops, admin]
 
 operators-sudo:
   file.managed:

@@ -26,7 +26,7 @@ def test_a_second_highstate_changes_nothing_anywhere(fleet):
 BY_HAND = {
     "echo 10.9.9.9 typo >> /etc/hosts": "host-names",
     "timedatectl set-timezone Asia/Manila": "clock-timezone",
-    "useradd -g operators mallory": "operators-leavers",
+    "useradd -g operators mallory; useradd -G operators,admin trudy": "operators-leavers",
     "echo ssh-ed25519 AAAA mallory >> /home/alice/.ssh/authorized_keys": "operators-alice-keys",
     "echo 'alice ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers.d/operators": "operators-sudo",
     "usermod -p '!' root": "console-root",
@@ -94,12 +94,32 @@ def test_a_minion_killed_in_the_middle_ends_clean_when_run_again(fleet):
     assert changed(again) == []
 
 
-def test_a_server_that_is_down_is_named_and_the_rest_converge(fleet):
+def test_what_fails_and_who_is_down_is_named_and_the_rest_converge(fleet):
     fleet.ok("sendy", "systemctl", "stop", "salt-minion")
+    fleet.ok("wiki", "sh", "-c", "rm /etc/hosts && mkdir /etc/hosts")
+    fleet.ok("dev02", "rm", "/etc/sudoers.d/operators")
     try:
-        done = fleet.run("ct1", "salt", "-L", "sendy,wiki", "--out=json", "test.ping")
-        assert done.returncode != 0
-        assert '"sendy": "Minion did not return' in done.stdout and '"wiki": true' in done.stdout
+        done = fleet.start("sendy", "wiki", "dev02")
+        assert done.returncode == 1
+        said = done.stdout.splitlines()
+        assert any(line.startswith("sendy: ") and "did not return" in line for line in said), done.stdout
+        assert any(line.startswith("wiki: ") and "host-names" in line for line in said), done.stdout
+        assert fleet.run("dev02", "test", "-s", "/etc/sudoers.d/operators").returncode == 0
     finally:
+        fleet.ok("wiki", "rmdir", "/etc/hosts")
         fleet.ok("sendy", "systemctl", "start", "salt-minion")
     fleet.eventually(lambda: fleet.salt("sendy", "test.ping") == {"sendy": True})
+    (done,) = fleet.highstate("wiki").values()
+    assert (failed(done), changed(done)) == ([], ["host-names"])
+
+
+def test_logs_are_rotated_and_their_archives_left_alone(fleet):
+    for server in ("ct1", "web02"):
+        for _ in range(3):
+            fleet.ok(
+                server, "sh", "-c", "for log in $(ls -d /var/log/salt*/* | grep -v gz); do echo line >> $log; done"
+            )
+            fleet.ok(server, "/usr/sbin/logrotate", "--force", "/etc/logrotate.conf")
+        names = fleet.ok(server, "sh", "-c", "ls /var/log/salt*/").split()
+        assert [name for name in names if name.count(".gz") > 1 or name.count(".1") > 1] == []
+        assert [name for name in names if name.endswith(".2.gz")], "it rotated"

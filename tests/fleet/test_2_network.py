@@ -44,8 +44,38 @@ def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, source):
         for network in ("private", "public")
         for port in PORTS
     ]
+    if source == "world":
+        _route_to_private(fleet)
     reached = json.loads(fleet.ok(source, "python3", "-c", PROBE, json.dumps(targets)))
     assert reached == sorted([address, port] for address, port in targets if _declared(source, address, port))
+
+
+def _route_to_private(fleet):
+    """An attacker beside the fleet sends packets for private addresses to the public ones; the firewall stops them."""
+    for server in SERVERS:
+        host = INVENTORY["hosts"][server]
+        fleet.ok("world", "ip", "route", "replace", f"{host['private']}/32", "via", host["public"])
+
+
+HELLO = """
+import socket, sys
+address, port, banner = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
+with socket.create_connection((address, port), 10) as connection:
+    if banner:
+        connection.settimeout(10)
+        assert connection.recv(len(banner)) == banner
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_declared_client_finds_every_service_healthy(fleet, server):
+    for name, service in insync_inventory.services_of(INVENTORY, server).items():
+        assert fleet.ok(server, "systemctl", "is-active", service["unit"]).strip() == "active", name
+        client = service["clients"][0]
+        if client != "world":
+            client = next(host for host in insync_inventory.hosts_with(INVENTORY, client) if host != server)
+        address = INVENTORY["hosts"][server][service["network"]]
+        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), service["health"].get("banner", ""))
 
 
 def _declared(source, address, port):

@@ -19,12 +19,13 @@ def ssh(fleet, user, *arguments):
 @pytest.fixture(scope="module", autouse=True)
 def client(fleet):
     """What README tells an operator to set up: the generated ssh_config and known_hosts."""
-    config = fleet.ok("ct1", "salt-run", "insync.ssh_config")
     known = fleet.ok("ct1", "salt-run", "insync.known_hosts")
     for user in ("alice", "bob"):
         home = f"/home/{user}/.ssh"
+        names = (f"user={user}", f"known_hosts={home}/insync_known_hosts")
+        config = fleet.ok("ct1", "salt-run", "insync.ssh_config", *names)
         fleet.ok("world", "sh", "-c", f"cat > {home}/config", stdin=config)
-        fleet.ok("world", "sh", "-c", f"cat > {home}/known_hosts", stdin=known)
+        fleet.ok("world", "sh", "-c", f"cat > {home}/insync_known_hosts", stdin=known)
         fleet.ok("world", "sh", "-c", f"chown -R {user}: {home} && chmod 600 {home}/config")
 
 
@@ -68,7 +69,7 @@ def test_the_gateway_forwards_to_the_fleets_ssh_ports_only(fleet):
         assert "administratively prohibited" in done.stderr, done.stderr
 
 
-def test_ops_run_salt_and_nothing_else_as_another_user(fleet):
+def test_ops_run_salt_through_sudo_and_no_other_command(fleet):
     done = ssh(fleet, "alice", "ct1", "sudo -n salt --out=json --static web02 test.ping")
     assert done.returncode == 0, done.stderr
     assert '"web02": true' in done.stdout
@@ -94,16 +95,29 @@ def test_admins_may_do_everything(fleet):
     assert done.stdout.strip() == "0", done.stderr
 
 
-def test_who_has_left_is_removed(fleet):
+def test_who_has_left_is_removed_with_every_session(fleet):
     site = "/srv/insync/site/operators.yaml"
     fleet.ok("ct1", "cp", "-p", site, "/root/operators.yaml")
     try:
         key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIWdEyBRLWFyvxhuSyBnO5hWvc9SPCKZKVV8bm3aiqyT carol"
-        fleet.ok("ct1", "sh", "-c", f"printf '  carol: {{uid: 2009, groups: [ops], keys: [\"{key}\"]}}\\n' >> {site}")
+        carol = f'  carol: {{uid: 2009, groups: [ops], keys: ["{key}"]}}\n'
+        fleet.ok("ct1", "sh", "-c", f"cat >> {site}", stdin=carol)
         fleet.highstate("radar-2")
         assert "carol" in fleet.ok("radar-2", "id", "carol")
+        fleet.ok("radar-2", "systemd-run", "--uid=carol", "--unit=session-of-carol", "sleep", "1000")
     finally:
         fleet.ok("ct1", "mv", "/root/operators.yaml", site)
     fleet.highstate("radar-2")
     assert fleet.run("radar-2", "id", "carol").returncode != 0
+    assert fleet.run("radar-2", "pgrep", "-u", "2009").stdout == "", "a session goes on"
     assert fleet.run("radar-2", "test", "-d", "/home/carol").returncode == 0, "the home of who has left is kept"
+
+
+def test_a_file_that_an_image_brings_cannot_open_sshd(fleet):
+    planted = "/etc/ssh/sshd_config.d/50-cloud-init.conf"
+    fleet.ok("wiki", "sh", "-c", f"printf 'PasswordAuthentication yes\\nPermitRootLogin yes\\n' > {planted}")
+    try:
+        settings = fleet.ok("wiki", "/usr/sbin/sshd", "-T").splitlines()
+        assert {"passwordauthentication no", "permitrootlogin no"} <= set(settings)
+    finally:
+        fleet.ok("wiki", "rm", planted)

@@ -73,10 +73,16 @@ def _wheelhouse(checkout):
     return pathlib.Path(subprocess.run(build, capture_output=True, text=True, check=True).stdout.strip())
 
 
+# What reaches servers; a revision that touches none of it is no step.
+DEPLOYED = ("salt", "pillar", "bootstrap", "_modules", "_states", "_runners", "_utils", "top.sls")
+
+
 def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout):
-    back = subprocess.run(["git", "-C", checkout, "checkout", "--quiet", "HEAD~1"], capture_output=True, check=False)
-    if back.returncode:
-        pytest.skip("this clone has no previous revision to step from")
+    assert _git(checkout, "rev-parse", "--is-shallow-repository") == "false", "clone with the whole history"
+    revisions = _git(checkout, "rev-list", "--max-count=2", "HEAD", "--", *DEPLOYED).split()
+    if len(revisions) < 2:
+        pytest.skip("there is no previous revision to step from yet")
+    _git(checkout, "checkout", "--quiet", revisions[1])
     servers = ["ct1", "web02", "db"]
     try:
         _deploy(fleet, checkout, _wheelhouse(checkout))
@@ -108,6 +114,27 @@ def test_a_new_salt_release_replaces_the_old_one_and_loses_no_job(fleet, checkou
         done = fleet.start()
     assert done.returncode == 0, done.stdout[-4000:]
     fleet.eventually(lambda: old.stem in _executable(fleet, "web02", "salt-minion"))
+
+
+def _git(checkout, *arguments):
+    done = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_deploy_that_is_refused_changes_nothing(fleet, checkout):
+    before = fleet.ok(
+        "ct1", "sh", "-c", "readlink /srv/insync/current; cd /srv/insync/site && sha256sum *.yaml */*.yaml"
+    )
+    broken = "rm -rf /root/broken && cp -a /srv/insync/site /root/broken && rm /root/broken/secrets/base.yaml"
+    fleet.ok("ct1", "sh", "-c", broken)
+    deploy = f"/root/checkout/bootstrap/ct1 --site /root/broken --wheelhouse /root/{_wheelhouse(checkout).name}"
+    done = fleet.run("ct1", "sh", "-c", deploy)
+    assert done.returncode == 1
+    assert "secrets/base.yaml: no such file in the site folder" in done.stderr
+    after = fleet.ok(
+        "ct1", "sh", "-c", "readlink /srv/insync/current; cd /srv/insync/site && sha256sum *.yaml */*.yaml"
+    )
+    assert after == before
 
 
 def _executable(fleet, server, unit):

@@ -14,7 +14,6 @@ def hire(*names):
     command("groupadd", "--gid", "2000", "operators")
     for name in names:
         command("useradd", "--gid", "operators", "--home-dir", f"/mnt/{name}", "--create-home", name)
-    command("useradd", "--user-group", "--groups", "operators", "--no-create-home", "guest")
 
 
 def people():
@@ -42,6 +41,20 @@ def test_leavers_go_and_their_homes_stay(single, testmode):
     assert before - people() == (set() if testmode else {"mallory", "zoe"})
     assert pathlib.Path("/mnt/mallory").is_dir()
     again = single("insync_operators.only", test=testmode, **ARGUMENTS)
+    assert bool(again["changes"]) is testmode
+
+
+@private_world
+def test_who_is_a_member_by_hand_leaves_the_groups_and_stays_a_user(single, testmode):
+    hire("alice")
+    command("groupadd", "admin")
+    command("useradd", "--user-group", "--groups", "operators,admin", "--no-create-home", "guest")
+    arguments = {**ARGUMENTS, "groups": ["ops", "admin"]}
+    result = single("insync_operators.only", test=testmode, **arguments)
+    assert result["result"] is (None if testmode else True)
+    assert result["changes"] == {"guest": {"old": "in operators, admin", "new": "in none of them"}}
+    assert "guest" in people()
+    again = single("insync_operators.only", test=testmode, **arguments)
     assert bool(again["changes"]) is testmode
 
 

@@ -67,6 +67,7 @@ def test_a_copy_at_another_place_has_the_same_revision(checkout, tmp_path):
     "script, arguments, message",
     [
         ("ct1", ["--wheel"], "unknown argument '--wheel'"),
+        ("ct1", ["--site"], "--site needs a value"),
         ("ct1", ["--wheelhouse", "/nowhere.tar"], "--wheelhouse: no such file '/nowhere.tar'"),
         ("minion", ["--fingerprint"], "unknown argument '--fingerprint'"),
     ],
