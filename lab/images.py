@@ -12,11 +12,11 @@ from lab import apt, shell
 from lab.paths import CACHE, LAB, LABEL, ROOT
 from lab.podman import podman
 from lab.settings import APT_PROXY_PORT, digest
+import insync_release  # lab.settings says where
 
 CERTIFICATES = pathlib.Path("/usr/local/share/ca-certificates")
 FILES = LAB / "images"
 INSTALL_SALT = ROOT / "salt" / "salt_release" / "files" / "install-salt"
-REQUIREMENTS = ROOT / "requirements" / "salt.txt"
 # Consoles and passwords for disks: a container has neither, and the units would only fail.
 NO_UNITS = ("systemd-ask-password-console.path", "systemd-ask-password-wall.path", "console-getty.service")
 PROXY_FILE = "/etc/apt/apt.conf.d/80package-cache"
@@ -29,7 +29,7 @@ class Images:
         self.settings = settings
         self.progress = progress
         self.sources = apt.sources()
-        self.wheelhouse = CACHE / f"salt-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}.tar"
+        self.wheelhouse = CACHE / f"salt-{insync_release.salt_id(ROOT)}.tar"
         self.proxy = f'Acquire::http::Proxy "http://{settings.cloud}:{APT_PROXY_PORT}";\n'
         self.names = self._names()
 

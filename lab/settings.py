@@ -19,14 +19,13 @@ APT_PROXY_PORT = 3142
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A container: its name in the fleet, its image, its networks with addresses; ``server`` if it is one of ours."""
+    """A container: its name in the fleet, its image, its networks with addresses."""
 
     name: str
     image: str
     networks: tuple
     dns: str = ""
     volumes: tuple = ()
-    server: bool = True
 
     @property
     def container(self):
@@ -86,8 +85,8 @@ class Settings:
         """Return the Boxes of ``servers``, and of the world and the cloud."""
         hosts = self.inventory["hosts"]
         boxes = [
-            Box("cloud", "cloud", (("public", self.cloud), ("uplink", "")), volumes=(_APT_CACHE,), server=False),
-            Box("world", "world", (("public", self.lab["world"]["public"]),), self.cloud, server=False),
+            Box("cloud", "cloud", (("public", self.cloud), ("uplink", "")), volumes=(_APT_CACHE,)),
+            Box("world", "world", (("public", self.lab["world"]["public"]),), self.cloud),
         ]
         for name in servers:
             networks = (("private", hosts[name]["private"]), ("public", hosts[name]["public"]))

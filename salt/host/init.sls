@@ -14,5 +14,4 @@ host-names:
     - group: root
     - mode: '0644'
     - context:
-        host: {{ host | tojson }}
         peers: {{ peers | tojson }}
