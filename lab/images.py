@@ -1,18 +1,18 @@
 """The images that the containers start from, named by a hash of all that goes into them."""
 
 import concurrent.futures
-import hashlib
 import os
 import pathlib
 import platform
 import shutil
 import tempfile
 
+import insync_release  # lab.settings says where
+
 from lab import apt, shell
 from lab.paths import CACHE, LAB, LABEL, ROOT
 from lab.podman import podman
 from lab.settings import APT_PROXY_PORT, digest
-import insync_release  # lab.settings says where
 
 CERTIFICATES = pathlib.Path("/usr/local/share/ca-certificates")
 FILES = LAB / "images"
