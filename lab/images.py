@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 
-import insync_release  # lab.settings says where
+import insync_release
 
 from lab import apt, shell
 from lab.paths import CACHE, LAB, LABEL, ROOT

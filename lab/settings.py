@@ -4,15 +4,12 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 
+import insync_inventory
 import yaml
 
 from lab.errors import LabError
 from lab.paths import CACHE, LAB, PREFIX, ROOT
-
-sys.path.insert(0, str(ROOT / "_utils"))
-import insync_inventory  # noqa: E402  (the inventory's library lies where Salt wants it)
 
 APT_PROXY_PORT = 3142
 
