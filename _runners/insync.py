@@ -147,7 +147,10 @@ def sync(*names):
     wanted = list(names) or list(_inventory()["hosts"])
     for name in wanted:
         _known(name)
-    synced = insync_enroll.sync(salt.client.get_local_client(mopts=__opts__), wanted)
+    client = salt.client.get_local_client(mopts=__opts__)
+    # The deploy may have restarted the master a moment ago; its minions come back one by one.
+    insync_enroll.ready(client, __opts__, wanted)
+    synced = insync_enroll.sync(client, wanted)
     silent = [name for name in wanted if name not in synced]
     if silent:
         raise Refused(f"no answer from {', '.join(silent)}; the others are in step with the checkout")

@@ -65,7 +65,8 @@ def _deploy(fleet, checkout, wheelhouse):
     assert _podman("cp", str(wheelhouse), "insync-ct1:/root/").returncode == 0
     bootstrap = f"/root/other/bootstrap/ct1 --site /srv/insync/site --wheelhouse /root/{wheelhouse.name}"
     fleet.ok("ct1", "sh", "-c", bootstrap, timeout=600)
-    fleet.ok("ct1", "salt-run", "insync.sync")
+    synced = ["salt-run", "insync.sync"]
+    fleet.eventually(lambda: fleet.run("ct1", *synced).returncode == 0, seconds=240, why="some minions are not in step")
 
 
 def _wheelhouse(checkout):
