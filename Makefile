@@ -40,6 +40,7 @@ stop: ## remove containers and networks, keep images and caches
 
 down: ## remove all that the lab made on this machine
 	@$(PLAIN) -m lab down
+	@rm -rf .venv
 
 docs: ## write the generated pages anew
 	@lab/setup check

@@ -30,7 +30,7 @@ def down(say):
     for directory in (CACHE, STATE):
         shutil.rmtree(directory, ignore_errors=True)
     say(f"removed {CACHE} and {STATE}" + ("; put fs.inotify.max_user_instances back" if restored else ""))
-    say("Debian packages and .venv stay")
+    say("the Debian packages that it installed stay")
 
 
 def _prune(say):
