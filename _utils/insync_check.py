@@ -7,6 +7,7 @@ import insync_inventory
 import insync_operators
 import insync_secrets
 import insync_site
+import insync_tls
 
 
 def problems(checkout, site):
@@ -34,7 +35,7 @@ def _site_problems(inventory, roots):
             check()
         except insync_site.SiteError as exc:
             found.append(str(exc))
-    return found + _surplus(roots)
+    return found + _surplus(roots) + insync_tls.problems(inventory, roots[-1])
 
 
 def _surplus(roots):

@@ -45,3 +45,10 @@ def test_a_broken_inventory_is_told_before_the_site(copies):
     found = insync_check.problems(checkout, site)
     assert found and all(line.startswith("hosts.yaml: ") for line in found)
     assert "colour" in found[0]
+
+
+def test_a_missing_certificate_is_told(copies):
+    site = copies[1]
+    (site / "tls" / "db.crt").unlink()
+    found = insync_check.problems(*copies)
+    assert found == [f"tls/db.crt: no such file in the site folder ({site}); 'bootstrap/certificates {site}' makes it"]
