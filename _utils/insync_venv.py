@@ -1,0 +1,117 @@
+"""Virtualenvs out of a lock: built once at their final path, complete or not there, never changed afterwards."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+COMPLETE = ".complete"
+CACHE = pathlib.Path("/var/cache/insync/uv")
+LOCKS = pathlib.Path("/run/lock")
+PYTHON = "/usr/bin/python3"
+SECONDS = 600
+
+
+class VenvError(ValueError):
+    """A virtualenv cannot be built; the message is one line that says why."""
+
+
+def release_id(lock):
+    """Return the id of the release that ``lock`` (str) pins: 12 hex digits."""
+    return hashlib.sha256(lock.encode()).hexdigest()[:12]
+
+
+def is_complete(home):
+    """Return whether the virtualenv ``home`` (str or pathlib.Path) was built to its end."""
+    return pathlib.Path(home, COMPLETE).exists()
+
+
+def build(home, lock, *, index=None, ca=None, proxy=None, seconds=SECONDS):
+    """
+    Build the virtualenv ``home`` from ``lock`` unless it is complete; return whether it was built.
+
+    home (str or pathlib.Path): its final path.
+    lock (str): requirements, each with ``==`` and hashes.
+    index (str): URL of the package index; without it, uv's own default.
+    ca (str): file with the certificate of the authority that vouches for the index; without it, the system's.
+    proxy (str): URL of the way out, if there is one.
+    seconds (int): after which the build is given up.
+    Raises VenvError in one line; nothing half built stays.
+    """
+    home = pathlib.Path(home)
+    with _alone(home):
+        if is_complete(home):
+            return False
+        shutil.rmtree(home, ignore_errors=True)
+        try:
+            _build(home, lock, index, _environment(ca, proxy), seconds)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        return True
+
+
+def switch(link, home):
+    """Let ``link`` (str or pathlib.Path) lead to ``home``; at no moment is there no link."""
+    link, new = pathlib.Path(link), pathlib.Path(f"{link}.new")
+    new.unlink(missing_ok=True)
+    os.symlink(pathlib.Path(home).name, new)
+    os.replace(new, link)
+
+
+@contextlib.contextmanager
+def _alone(home):
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with open(LOCKS / f"insync-venv-{home.name}.lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise VenvError(f"{home} is being built by another run; wait until that has ended") from exc
+        yield
+
+
+def _build(home, lock, index, environment, seconds):
+    home.parent.mkdir(parents=True, exist_ok=True)
+    requirements = home.with_name(f"{home.name}.lock")
+    requirements.write_text(lock, encoding="utf-8")
+    where = ["--index-url", index] if index else []
+    _uv(["venv", "--python", PYTHON, str(home)], environment, seconds)
+    options = ["--require-hashes", "--compile-bytecode", "--link-mode=copy", "--python", str(home / "bin" / "python")]
+    _uv(["pip", "sync", *options, *where, str(requirements)], environment, seconds)
+    # Whoever reads it trusts the rest: the rest has to be on the disk first.
+    os.sync()
+    (home / COMPLETE).write_text(release_id(lock), encoding="utf-8")
+
+
+def _environment(ca, proxy):
+    kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    own = {"UV_CACHE_DIR": str(CACHE), "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "HOME": "/nonexistent"}
+    # Certificates are checked against this file only: the system's, or that of the fleet's own authority.
+    own["SSL_CERT_FILE"] = str(ca or "/etc/ssl/certs/ca-certificates.crt")
+    own |= {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy} if proxy else {}
+    return {**kept, **own, "UV_HTTP_TIMEOUT": "30"}
+
+
+def _uv(arguments, environment, seconds):
+    uv = pathlib.Path(sys.executable).with_name("uv")
+    command = [str(uv), "--quiet", "--color=never", *arguments]
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False}
+    try:
+        done = subprocess.run(command, env=environment, timeout=seconds, **options)
+    except subprocess.TimeoutExpired as exc:
+        raise VenvError(f"uv {arguments[0]}: no end after {seconds} s") from exc
+    except OSError as exc:
+        raise VenvError(f"{uv}: {exc.strerror}") from exc
+    if done.returncode != 0:
+        raise VenvError(_reason(done.stderr or done.stdout) or f"uv {arguments[0]} ended with {done.returncode}")
+
+
+def _reason(said):
+    """What uv says over several lines, with drawings, as one line."""
+    words = re.sub(r"[×╰─▶├│╭╮╯·]", " ", said)
+    return " ".join(words.replace("error:", " ").split())[:500]
