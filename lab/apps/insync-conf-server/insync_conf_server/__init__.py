@@ -1,0 +1,1 @@
+"""LAB STAND-IN. The conf server, and jt that loads it."""

@@ -1,0 +1,66 @@
+"""The Flask application that every HTTP service begins with."""
+
+import flask
+import werkzeug.exceptions
+
+from insync_core import log
+from insync_core.errors import Unavailable, reason
+from insync_core.identity import Identity
+from insync_core.readiness import Readiness
+
+
+def create(name, build, checks, conf=None):
+    """
+    Return a Flask application with /healthz, /readyz, /version and errors as JSON.
+
+    name (str): of the distribution.
+    build (module): its _build.
+    checks (dict): what Readiness asks, beside the conf.
+    conf (Conf): the application's, if it has one.
+    """
+    app = flask.Flask(name)
+    app.config["MAX_CONTENT_LENGTH"] = 1 << 20
+    app.json.sort_keys = False
+    checks = {**({"conf": conf.check} if conf else {}), **checks}
+    identity = Identity(name, build, Readiness(checks, build.FAULT), (lambda: conf.current().rev) if conf else _none)
+    app.add_url_rule("/healthz", "healthz", lambda: _reply(identity.healthz(flask.request.args.get("release"))))
+    app.add_url_rule("/readyz", "readyz", lambda: _reply(identity.readyz()))
+    app.add_url_rule("/version", "version", lambda: _reply(identity.version()))
+    app.register_error_handler(Unavailable, _missing)
+    app.register_error_handler(werkzeug.exceptions.HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+    @app.after_request
+    def stamp(response):
+        response.headers["X-Release"] = identity.stamp
+        return response
+
+    return app
+
+
+def _reply(answer):
+    status, document = answer
+    response = flask.jsonify(document)
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _missing(exc):
+    log.say("missing", name=exc.name, reason=exc.reason, path=flask.request.path)
+    return {"error": str(exc), "missing": exc.name}, 503
+
+
+def _http(exc):
+    if exc.code is None or exc.code < 400:
+        return exc
+    return {"error": exc.description}, exc.code
+
+
+def _unexpected(exc):
+    log.say("error", type=type(exc).__name__, reason=reason(exc), path=flask.request.path)
+    return {"error": "internal error"}, 500
+
+
+def _none():
+    return None

@@ -1,0 +1,50 @@
+"""Connections to beanstalkd, with short time limits."""
+
+import contextlib
+import socket
+
+import greenstalk
+
+from insync_core.errors import needed
+
+NEEDS = {"host": str, "port": int, "tube": str}
+SECONDS = 2
+# What may take a mailer so long: ten answers of the SMTP server, ten seconds each.
+TTR = 120
+
+
+def connect(conf, wait=0):
+    """
+    Return a greenstalk.Client that uses and watches the tube; job bodies are bytes.
+
+    conf (dict): what NEEDS names.
+    wait (int): seconds that it will reserve for.
+    Raises Unavailable.
+    """
+    with needed("beanstalkd", greenstalk.Error):
+        connection = socket.create_connection((conf["host"], conf["port"]), timeout=SECONDS)
+        try:
+            connection.settimeout(SECONDS + wait)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return greenstalk.Client(connection, encoding=None, use=conf["tube"], watch=conf["tube"])
+        except BaseException:
+            connection.close()
+            raise
+
+
+@contextlib.contextmanager
+def producer(conf):
+    """Give a function that puts a job's body (bytes) and returns the job's number. Raises Unavailable."""
+    with contextlib.closing(connect(conf)) as client:
+
+        def put(body):
+            with needed("beanstalkd", greenstalk.Error):
+                return client.put(body, ttr=TTR)
+
+        yield put
+
+
+def check(conf):
+    """Return a detail for readiness. Raises Unavailable."""
+    with contextlib.closing(connect(conf)):
+        return f"{conf['host']} tube {conf['tube']}"

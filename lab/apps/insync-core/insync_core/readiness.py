@@ -1,0 +1,72 @@
+"""Readiness: every check at the same time, each with a short limit, the answer kept for a second."""
+
+import concurrent.futures
+import threading
+import time
+
+from insync_core import faults
+from insync_core.errors import Unavailable, reason
+
+LIMIT = 2.5
+KEPT = 1
+
+
+class Readiness:
+    """
+    Asks ``checks`` ({name: callable}); each returns a detail (str), or raises.
+
+    fault (str): of the build; see faults.
+    """
+
+    def __init__(self, checks, fault=""):
+        self.checks = {**checks, **faults.checks(fault)}
+        self._lock = threading.Lock()
+        self._running = {}
+        self._answer = None
+        self._until = 0
+
+    def answer(self):
+        """Return {name: {"ok": bool, "detail": str}}."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._answer = self._ask()
+                self._until = time.monotonic() + KEPT
+            return self._answer
+
+    def _ask(self):
+        end = time.monotonic() + LIMIT
+        for name, check in self.checks.items():
+            # One that hangs from an earlier round is not begun again.
+            if name not in self._running:
+                self._running[name] = _begin(name, check)
+        return {name: self._result(name, end) for name in self.checks}
+
+    def _result(self, name, end):
+        future = self._running[name]
+        try:
+            detail = future.result(timeout=max(0, end - time.monotonic()))
+        except concurrent.futures.TimeoutError:
+            if not future.done():
+                return {"ok": False, "detail": f"no answer within {LIMIT} s"}
+            detail = None
+        except Unavailable as exc:
+            # A check of mysql that lacks the conf says so.
+            detail, wrong = None, exc.reason if exc.name == name else str(exc)
+        except Exception as exc:
+            detail, wrong = None, f"{type(exc).__name__}: {reason(exc)}"
+        del self._running[name]
+        return {"ok": True, "detail": detail} if detail is not None else {"ok": False, "detail": wrong}
+
+
+def _begin(name, check):
+    future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(check())
+        except BaseException as exc:
+            future.set_exception(exc)
+
+    # No pool: its threads would hold up the end of the process.
+    threading.Thread(target=run, daemon=True, name=f"check-{name}").start()
+    return future

@@ -1,0 +1,1 @@
+"""LAB STAND-IN. The license application: is this key valid?"""

@@ -1,0 +1,1 @@
+"""LAB STAND-IN. The web application: a page, sign-ups, the current versions."""
