@@ -6,10 +6,14 @@ import time
 from lab import podman, preflight
 from lab.errors import LabError
 from lab.paths import LABEL, PREFIX
+from lab.settings import digest
 
 PARALLEL = 4
 SECONDS = 180
-CAPABILITIES = "NET_ADMIN,SYS_PTRACE,NET_RAW"
+# SYS_ADMIN: without it systemd ignores ProtectSystem= and its like in silence, and Debian's haproxy does not start.
+CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_PTRACE"
+# With it, systemd would mount cgroup v2 beside v1 and set an option there that is this machine's.
+INIT = ("/sbin/init", "systemd.legacy_systemd_cgroup_controller=1")
 CONFIG = f"{LABEL}-config"
 
 
@@ -40,7 +44,12 @@ def boot(boxes, images, progress, blank=()):
 
 
 def _differs(box, there):
-    return there[box.container]["labels"].get(CONFIG) != box.digest()
+    return there[box.container]["labels"].get(CONFIG) != _config(box)
+
+
+def _config(box):
+    """Stands for all that a container keeps from when it was made, its image aside."""
+    return digest(box.digest(), CAPABILITIES, INIT)
 
 
 def _up(box, images, made, started):
@@ -53,14 +62,14 @@ def _up(box, images, made, started):
 
 def _make(box, image):
     options = ["--name", box.container, "--hostname", box.name, "--systemd=always", "--no-hosts"]
-    options += ["--label", f"{LABEL}=true", "--label", f"{CONFIG}={box.digest()}"]
+    options += ["--label", f"{LABEL}=true", "--label", f"{CONFIG}={_config(box)}"]
     options += ["--cap-add", CAPABILITIES, *preflight.ulimits(), "--log-driver=k8s-file", "--log-opt=max-size=1mb"]
     options += ["--dns", box.dns, "--dns-search", "."] if box.dns else []
     for name, address in box.networks:
         options += ["--network", f"{PREFIX}{name}" + (f":ip={address}" if address else "")]
     for outside, inside in box.volumes:
         options += ["--volume", f"{outside}:{inside}"]
-    podman.podman("run", "--detach", *options, image, what=f"{box.name}: podman run")
+    podman.podman("run", "--detach", *options, image, *INIT, what=f"{box.name}: podman run")
 
 
 def _booted(name):

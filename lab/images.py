@@ -9,7 +9,7 @@ import tempfile
 
 import insync_release
 
-from lab import apt, shell
+from lab import apt, cloud, shell
 from lab.paths import CACHE, LAB, LABEL, ROOT
 from lab.podman import podman
 from lab.settings import APT_PROXY_PORT, digest
@@ -40,7 +40,7 @@ class Images:
             _hooks("", ""),
             packages["droplet"],
             text,
-            certificates,
+            [*certificates, cloud.web_authority().certificate],
             self.proxy,
             _content(FILES / "droplet"),
             platform.machine(),
@@ -113,6 +113,9 @@ class Images:
         shutil.copytree(FILES / "droplet", target)
         if CERTIFICATES.is_dir():
             shutil.copytree(CERTIFICATES, target / str(CERTIFICATES).lstrip("/"))
+        authority = target / cloud.WEB_CA_FILE.lstrip("/")
+        authority.parent.mkdir(parents=True, exist_ok=True)
+        authority.write_text(cloud.web_authority().certificate, encoding="ascii")
         proxy = target / PROXY_FILE.lstrip("/")
         proxy.parent.mkdir(parents=True)
         proxy.write_text(self.proxy, encoding="utf-8")
@@ -159,7 +162,7 @@ def _hooks(tree, sources):
     return [
         f'cp -r --no-preserve=ownership {tree}/. "$1/"',
         'chroot "$1" update-ca-certificates >/dev/null',
-        'chroot "$1" systemctl --quiet enable ssh-host-keys.service',
+        'chroot "$1" systemctl --quiet enable shared-mounts.service ssh-host-keys.service',
         f'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap '
         f'&& cp {sources} "$1/etc/apt/sources.list.d/"',
         # What must not be the same on two servers.

@@ -54,17 +54,19 @@ def create(subnets):
         _create(UPLINK)
 
 
-def dns_config(inventory):
+def dns_config(inventory, others):
     """
     Return the dnsmasq configuration of the public DNS: the services' names and the redirects, from the inventory.
 
     inventory (dict): as insync_inventory.load returns it.
+    others (dict): further names and their addresses.
     """
     hosts, records = inventory["hosts"], []
     for service in inventory["services"].values():
         addresses = [host["public"] for host in hosts.values() if service["role"] in ["base", *host["roles"]]]
         records += [(name, address) for name in service.get("names", []) for address in addresses]
     records += [(redirect["name"], hosts[redirect["host"]]["public"]) for redirect in inventory["zones"]["redirects"]]
+    records += others.items()
     lines = ["# Made from the inventory by the lab.", "no-resolv", "no-hosts", "bind-dynamic"]
     return "\n".join([*lines, *map(_record, dict.fromkeys(records))]) + "\n"
 

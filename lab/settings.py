@@ -57,7 +57,7 @@ class Settings:
 
     def servers(self, names=()):
         """
-        Return the servers to boot: all, or ct1 and ``names`` (list of str) in the inventory's order.
+        Return the servers to boot, in the inventory's order: all, or ct1, ``names`` (list of str) and what they need.
 
         Raises LabError naming an unknown server and the nearest known one.
         """
@@ -66,8 +66,7 @@ class Settings:
                 insync_inventory.roles_of(self.inventory, name)
         except insync_inventory.InventoryError as exc:
             raise LabError(str(exc)) from exc
-        hosts = self.inventory["hosts"]
-        return [name for name in hosts if not names or name in names or name == self.master]
+        return insync_inventory.with_needed(self.inventory, [self.master, *(names or self.inventory["hosts"])])
 
     @functools.cached_property
     def master(self):

@@ -1,10 +1,13 @@
 """The lab's site folder: what differs between installations, with fake twins of the secrets and keys made here."""
 
 import pathlib
+import shutil
 
+import insync_inventory
+import insync_tls
 import yaml
 
-from lab import shell
+from lab import cloud, shell, standins
 from lab.paths import LAB, ROOT
 from lab.settings import digest
 
@@ -17,26 +20,48 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     Write a site folder; one that was made from the same inputs is left as it is.
 
     directory (str or pathlib.Path): the folder to fill.
-    keys (str or pathlib.Path): where the operators' private ssh keys are, or are put.
+    keys (str or pathlib.Path): where the private keys are, or are put: the operators', GPG's and the servers'.
     required (pathlib.Path): which secrets there have to be.
     """
     directory, keys = pathlib.Path(directory), pathlib.Path(keys)
     lab, fakes, wanted = _yaml(LAB / "lab.yaml"), _yaml(LAB / "fake_secrets.yaml"), _yaml(required)
     operators = {name: {**entry, "keys": [_ssh_key(keys, name)]} for name, entry in lab["operators"].items()}
-    stamp = digest(operators, lab["settings"], fakes, wanted)
-    if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
-        return
-    (directory / "secrets").mkdir(parents=True, exist_ok=True)
-    _dump(directory / "operators.yaml", {"operators": operators})
-    _dump(directory / "settings.sls", lab["settings"])
-    for old in (directory / "secrets").iterdir():
-        old.unlink()
-    gpg = _gpg_home(directory / "gpgkeys")
-    for role in wanted:
-        secrets = {key: _encrypt(gpg, str(value)) for key, value in fakes.get(role, {}).items()}
-        _dump(directory / "secrets" / f"{role}.yaml", secrets)
-    shell.run(["gpgconf", "--homedir", gpg, "--kill", "all"], check=False)
+    settings = _merged(lab["settings"], cloud.pillar(lab))
+    releases = {app: standins.lock(app, lab["first_release"]) for app in standins.APPS}
+    gpg = _gpg_home(keys / "gpgkeys")
+    try:
+        stamp = digest(operators, settings, fakes, wanted, releases, _certificates(keys))
+        if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
+            return
+        (directory / "secrets").mkdir(parents=True, exist_ok=True)
+        _dump(directory / "operators.yaml", {"operators": operators})
+        _dump(directory / "settings.sls", settings)
+        (directory / "releases").mkdir(exist_ok=True)
+        for folder in ("secrets", "releases"):
+            for old in (directory / folder).iterdir():
+                old.unlink()
+        for app, lock in releases.items():
+            (directory / "releases" / f"{app}.txt").write_text(lock, encoding="utf-8")
+        for role in wanted:
+            secrets = {key: _encrypt(gpg, str(value)) for key, value in fakes.get(role, {}).items()}
+            _dump(directory / "secrets" / f"{role}.yaml", secrets)
+        for name in ("gpgkeys", insync_tls.FOLDER):
+            shutil.rmtree(directory / name, ignore_errors=True)
+            shutil.copytree(keys / name, directory / name, ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))
+    finally:
+        shell.run(["gpgconf", "--homedir", gpg, "--kill", "all"], check=False)
     (directory / STAMP).write_text(stamp, encoding="utf-8")
+
+
+def _certificates(keys):
+    """Make them as an operator would, in a folder that outlives the site folder; return their texts."""
+    insync_tls.ensure(insync_inventory.load(ROOT / "pillar" / "inventory"), keys)
+    return [path.read_text(encoding="utf-8") for path in sorted((keys / insync_tls.FOLDER).glob("*.crt"))]
+
+
+def _merged(one, other):
+    both = {key: _merged(one[key], other[key]) for key in one if isinstance(one[key], dict) and key in other}
+    return {**one, **other, **both}
 
 
 def _ssh_key(keys, name):

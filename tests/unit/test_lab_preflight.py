@@ -132,11 +132,12 @@ def test_names_of_services_and_redirects_are_in_the_public_dns():
         "services": {"ssh": {"role": "base"}, "way-in": {"role": "gateway", "names": ["ct1.example.com"]}},
         "zones": {"redirects": [{"name": "example.com", "host": "web02"}, {"name": "*.example.net", "host": "ct1"}]},
     }
-    records = network.dns_config(inventory).splitlines()
-    assert records[-3:] == [
+    records = network.dns_config(inventory, {"acme.example.org": "198.51.100.3"}).splitlines()
+    assert records[-4:] == [
         "host-record=ct1.example.com,198.51.100.11",
         "host-record=example.com,198.51.100.14",
         "address=/example.net/198.51.100.11",
+        "host-record=acme.example.org,198.51.100.3",
     ]
 
 

@@ -1,11 +1,16 @@
 """The lab's site folder: real keys, real encryption."""
 
+import pathlib
+import shutil
 import subprocess
 
+import insync_inventory
+import insync_tls
 import yaml
 
 from lab import site
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 REQUIRED = "base:\n  console_password_hash: why it is there\n"
 
 
@@ -37,3 +42,29 @@ def test_secrets_are_encrypted_and_operators_have_keys(tmp_path):
     before = (directory / "secrets" / "base.yaml").read_text()
     site.write(directory, keys, required)
     assert (directory / "secrets" / "base.yaml").read_text() == before, "the same inputs must not make a new deploy"
+
+
+def test_the_servers_have_certificates_that_outlive_the_site_folder(tmp_path):
+    required = tmp_path / "required.yaml"
+    required.write_text(REQUIRED)
+    directory, keys = tmp_path / "site", tmp_path / "keys"
+    site.write(directory, keys, required)
+    inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
+    assert insync_tls.problems(inventory, directory) == []
+    host = insync_inventory.hosts_with_tls(inventory)[0]
+    authority, key = (directory / "tls" / "ca.crt").read_text(), (directory / "tls" / f"{host}.key.asc").read_text()
+    assert "PRIVATE" + " KEY" in decrypted(directory, key)
+
+    shutil.rmtree(directory)
+    site.write(directory, keys, required)
+    assert (directory / "tls" / "ca.crt").read_text() == authority, "a new authority would be a change on every server"
+    stamp = (directory / site.STAMP).read_text()
+    (keys / "tls" / f"{host}.crt").unlink()
+    site.write(directory, keys, required)
+    assert (directory / site.STAMP).read_text() != stamp, "a new certificate has to be deployed"
+    assert insync_tls.problems(inventory, directory) == []
+
+
+def test_settings_of_the_lab_and_of_its_cloud_are_one():
+    one, other = {"a": {"b": {"c": 1}, "d": 2}, "e": 3}, {"a": {"b": {"f": 4}}, "e": 5}
+    assert site._merged(one, other) == {"a": {"b": {"c": 1, "f": 4}, "d": 2}, "e": 5}

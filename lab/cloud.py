@@ -1,0 +1,205 @@
+"""What others run for the fleet, in insync-cloud: DNS, an ACME authority, a mail relay, a way to the package index."""
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import os
+import sys
+import urllib.parse
+
+import insync_ca
+import yaml
+
+from lab import network, podman, shell
+from lab.errors import LabError
+from lab.paths import LAB, STATE
+
+ACME_PORT = 14000
+# On loopback only.
+ACME_MANAGEMENT_PORT = 15000
+SMTP_PORT = 587
+PROXY_PORT = 8888
+SERVICES = ("acme", "smtp", "proxy")
+
+WEB_CA = STATE / "web-ca"
+WEB_CA_FILE = "/usr/local/share/ca-certificates/insync-lab-web.crt"
+DAYS = 825
+RENEW_DAYS = 60
+# As the best known public ACME authority.
+ACME_DAYS = 90
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file of the cloud, and the unit that reads it."""
+
+    path: str
+    text: str
+    unit: str
+    mode: str = "0644"
+
+
+def names(lab):
+    """Return {name: address} of the cloud's services; ``lab`` (dict) is what lab.yaml says."""
+    return {f"{service}.{lab['cloud']['domain']}": lab["cloud"]["public"] for service in SERVICES}
+
+
+def pillar(lab):
+    """Return the pillar (dict) that leads the fleet to the cloud's services; ``lab`` (dict) is what lab.yaml says."""
+    acme, smtp, proxy = names(lab)
+    index, _ = machine_index()
+    upstream = {"upstream": index} if index else {}
+    return {
+        "acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"},
+        "conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}},
+        "devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"},
+    }
+
+
+@functools.cache
+def machine_index():
+    """Return (index, proxy): the package index and the proxy that this machine's pip is told to use, "" for neither."""
+    # pip itself reads all the files and variables that may say so.
+    listed = shell.run([sys.executable, "-m", "pip", "config", "list"], what="pip config list", check=False).stdout
+    said = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    values = {key.rsplit(".", 1)[1]: value.strip("'\"") for key, value in said.items()}
+    proxies = (os.environ.get(name, "") for name in ("HTTPS_PROXY", "https_proxy"))
+    return values.get("index-url", ""), values.get("proxy") or next(filter(None, proxies), "")
+
+
+def web_authority(directory=WEB_CA):
+    """
+    Return the lab's public web CA (insync_ca.Pair); made once for a machine. Every image trusts it.
+
+    directory (pathlib.Path): where it is kept.
+    """
+    return _kept(directory, "ca", lambda found: True, lambda: insync_ca.make_authority("Insync lab web CA", 3650))
+
+
+def configure(settings, progress, directory=WEB_CA):
+    """
+    Bring the services of insync-cloud in step with lab.yaml; one whose files are as they should be is not restarted.
+
+    settings (Settings): the inventory and lab.yaml.
+    progress (Progress): told what is restarted.
+    directory (pathlib.Path): where the web CA and its certificates are kept.
+    """
+    wanted = files(settings, directory)
+    there = _sums([file.path for file in wanted])
+    changed = [file for file in wanted if there.get(file.path) != hashlib.sha256(file.text.encode()).hexdigest()]
+    for file in changed:
+        podman.write("cloud", file.path, file.text, mode=file.mode)
+    stale = {file.unit for file in changed} | _inactive({file.unit for file in wanted})
+    if stale:
+        progress.say(f"cloud: {', '.join(sorted(stale))}")
+        podman.execute("cloud", "systemctl", "--quiet", "enable", *sorted(stale))
+        podman.execute("cloud", "systemctl", "restart", *sorted(stale))
+    trust_acme(settings.lab)
+
+
+def files(settings, directory=WEB_CA):
+    """Return the list of File that the cloud's services need; arguments as for ``configure``."""
+    acme, smtp, _ = names(settings.lab)
+    records = network.dns_config(settings.inventory, names(settings.lab))
+    found = [
+        File("/etc/dnsmasq.d/fleet.conf", records, "dnsmasq.service"),
+        File("/etc/pebble/config.json", _pebble_config(), "pebble.service"),
+        File("/etc/smtp-sink/password", _smtp_password(), "smtp-sink.service", "0600"),
+        File("/etc/tinyproxy/tinyproxy.conf", _proxy_config(settings.subnets["public"]), "tinyproxy.service"),
+    ]
+    for name, folder, unit in ((acme, "pebble", "pebble.service"), (smtp, "smtp-sink", "smtp-sink.service")):
+        pair = _server_pair(name, directory)
+        found.append(File(f"/etc/{folder}/certificate.pem", pair.certificate, unit))
+        found.append(File(f"/etc/{folder}/key.pem", pair.key, unit, "0600"))
+    return found
+
+
+def trust_acme(lab):
+    """
+    Make insync-world trust the root of the ACME authority, which is another one each time that pebble starts.
+
+    lab (dict): what lab.yaml says.
+    Raises LabError if pebble does not tell it.
+    """
+    acme = next(iter(names(lab)))
+    url = f"https://{acme}:{ACME_MANAGEMENT_PORT}/roots/0"
+    wait = ["--retry", "20", "--retry-connrefused", "--retry-delay", "1", "--max-time", "30"]
+    command = ["curl", "-sS", "--fail", *wait, "--resolve", f"{acme}:{ACME_MANAGEMENT_PORT}:127.0.0.1", url]
+    root = podman.execute("cloud", *command, what="cloud: pebble's root certificate").stdout
+    try:
+        path = f"/usr/local/share/ca-certificates/pebble-{insync_ca.fingerprint(root)[:16]}.crt"
+    except insync_ca.CaError as exc:
+        raise LabError(f"cloud: pebble's root certificate {exc}; 'systemctl status pebble' there") from exc
+    if podman.execute("world", "test", "-e", path, check=False).returncode:
+        podman.write("world", path, root)
+        podman.execute("world", "update-ca-certificates")
+
+
+def _pebble_config():
+    credentials = "/run/credentials/pebble.service"
+    config = {
+        "listenAddress": f"0.0.0.0:{ACME_PORT}",
+        "managementListenAddress": f"127.0.0.1:{ACME_MANAGEMENT_PORT}",
+        "certificate": f"{credentials}/certificate",
+        "privateKey": f"{credentials}/key",
+        "httpPort": 80,
+        "tlsPort": 443,
+        "externalAccountBindingRequired": False,
+        "certificateValidityPeriod": ACME_DAYS * 24 * 3600,
+    }
+    return json.dumps({"pebble": config}, indent=2) + "\n"
+
+
+def _smtp_password():
+    fakes = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))
+    return fakes["conf_server"]["smtp_password"]
+
+
+def _proxy_config(subnet):
+    index, proxy = machine_index()
+    port = urllib.parse.urlsplit(index).port or 443
+    lines = ["# Made by the lab: the fleet's way to the package index.", "User tinyproxy", "Group tinyproxy"]
+    lines += [f"Port {PROXY_PORT}", "Timeout 600", "MaxClients 100", f"Allow {subnet}", f"ConnectPort {port}"]
+    lines += ["Syslog On", "LogLevel Connect", 'PidFile "/run/tinyproxy/tinyproxy.pid"']
+    lines += [f"Upstream http {urllib.parse.urlsplit(proxy).netloc}"] if proxy else []
+    return "\n".join(lines) + "\n"
+
+
+def _server_pair(name, directory):
+    def good(found):
+        left = insync_ca.read(found.certificate).not_after - datetime.datetime.now(datetime.UTC)
+        return insync_ca.issued_by(found.certificate, authority.certificate) and left.days >= RENEW_DAYS
+
+    authority = web_authority(directory)
+    return _kept(directory, name, good, lambda: insync_ca.issue(authority, [name], [], DAYS))
+
+
+def _kept(directory, name, good, make):
+    """Return the pair that is kept under ``name`` if it is good, else what ``make`` makes."""
+    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    if certificate.exists():
+        found = insync_ca.Pair(certificate.read_text(encoding="ascii"), key.read_text(encoding="ascii"))
+        if good(found):
+            return found
+    pair = make()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    certificate.unlink(missing_ok=True)
+    key.touch(mode=0o600)
+    key.write_text(pair.key, encoding="ascii")
+    certificate.write_text(pair.certificate, encoding="ascii")
+    return pair
+
+
+def _sums(paths):
+    """Return {path: SHA-256} of those of ``paths`` that are in the cloud."""
+    listed = podman.execute("cloud", "sha256sum", *paths, check=False).stdout.splitlines()
+    return {path: number for number, path in (line.split(maxsplit=1) for line in listed)}
+
+
+def _inactive(units):
+    """Return those of ``units`` (set of str) that do not run."""
+    asked = sorted(units)
+    states = podman.execute("cloud", "systemctl", "is-active", *asked, check=False).stdout.split()
+    return {unit for unit, state in zip(asked, states, strict=True) if state != "active"}

@@ -1,0 +1,218 @@
+"""The services of insync-cloud: what they are configured with, and a mail relay that answers as it says."""
+
+import asyncio
+import dataclasses
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import re
+import subprocess
+
+import insync_ca
+import pytest
+import yaml
+
+from lab import cloud, podman
+from lab.paths import LAB
+
+LAB_YAML = {"cloud": {"public": "198.51.100.3", "domain": "cloud.example"}}
+
+
+class Settings:
+    """What cloud needs of the lab's settings."""
+
+    lab = LAB_YAML
+    subnets = {"public": "198.51.100.0/24"}
+    inventory = {"hosts": {}, "services": {}, "zones": {"redirects": []}}
+
+
+class Progress:
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch):
+    monkeypatch.setattr(cloud, "machine_index", lambda: ("", ""))
+
+
+def files(directory):
+    return {file.path: file for file in cloud.files(Settings(), directory)}
+
+
+def test_the_fleet_is_led_to_the_services(monkeypatch):
+    assert cloud.pillar(LAB_YAML) == {
+        "acme": {"directory": "https://acme.cloud.example:14000/dir"},
+        "conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}},
+        "devpi": {"proxy": "http://proxy.cloud.example:8888"},
+    }
+    monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
+    assert cloud.pillar(LAB_YAML)["devpi"]["upstream"] == "https://index.example/simple"
+
+
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({}, ("", "")),
+        ({"PIP_INDEX_URL": "https://a.example/simple"}, ("https://a.example/simple", "")),
+        ({"PIP_INDEX_URL": "https://a.example", "HTTPS_PROXY": "http://b.example:3128"}, None),
+        ({"PIP_PROXY": "http://c.example:3128", "HTTPS_PROXY": "http://b.example:3128"}, ("", "http://c.example:3128")),
+    ],
+)
+def test_this_machines_index_and_proxy_are_found(monkeypatch, environment, expected):
+    monkeypatch.undo()
+    for name in [name for name in os.environ if re.match("(PIP_|HTTPS?_PROXY)", name, re.IGNORECASE)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cloud.machine_index.cache_clear()
+    assert cloud.machine_index() == (expected or ("https://a.example", "http://b.example:3128"))
+    cloud.machine_index.cache_clear()
+
+
+def test_the_proxy_leads_to_the_index_and_nowhere_else(monkeypatch, tmp_path):
+    def config():
+        return files(tmp_path)["/etc/tinyproxy/tinyproxy.conf"].text.splitlines()
+
+    assert {"Allow 198.51.100.0/24", "ConnectPort 443", "Port 8888"} <= set(config())
+    assert not [line for line in config() if line.startswith("Upstream")]
+    monkeypatch.setattr(
+        cloud, "machine_index", lambda: ("https://a.example:8443/simple", "http://me:pw@b.example:3128")
+    )
+    assert {"ConnectPort 8443", "Upstream http me:pw@b.example:3128"} <= set(config())
+
+
+def test_certificates_are_kept_and_of_the_web_authority(tmp_path):
+    first = files(tmp_path / "ca")
+    assert files(tmp_path / "ca") == first
+    for path, name in (("/etc/pebble", "acme.cloud.example"), ("/etc/smtp-sink", "smtp.cloud.example")):
+        certificate = first[f"{path}/certificate.pem"].text
+        assert insync_ca.read(certificate).names == (name,)
+        assert insync_ca.issued_by(certificate, cloud.web_authority(tmp_path / "ca").certificate)
+        assert first[f"{path}/key.pem"].mode == "0600"
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "ca").glob("*.key")} == {
+        "ca.key": 0o600,
+        "acme.cloud.example.key": 0o600,
+        "smtp.cloud.example.key": 0o600,
+    }
+
+
+def test_another_authority_means_other_certificates(tmp_path):
+    first = files(tmp_path)
+    (tmp_path / "ca.crt").unlink()
+    second = files(tmp_path)
+    assert first["/etc/pebble/certificate.pem"] != second["/etc/pebble/certificate.pem"]
+    assert insync_ca.issued_by(second["/etc/pebble/certificate.pem"].text, cloud.web_authority(tmp_path).certificate)
+
+
+@dataclasses.dataclass
+class Container:
+    """Stands for insync-cloud: keeps files, answers the questions that configure asks."""
+
+    files: dict
+    inactive: set
+    calls: list
+
+    def write(self, server, path, text, mode="0644"):
+        """As podman.write."""
+        self.files[path] = text
+
+    def execute(self, server, *command, **options):
+        """As podman.execute."""
+        self.calls.append(command)
+        out = ""
+        if command[0] == "sha256sum":
+            there = [path for path in command[1:] if path in self.files]
+            out = "".join(f"{hashlib.sha256(self.files[path].encode()).hexdigest()}  {path}\n" for path in there)
+        if command[1:2] == ("is-active",):
+            out = "".join("failed\n" if unit in self.inactive else "active\n" for unit in command[2:])
+        return subprocess.CompletedProcess(command, 0, out, "")
+
+
+@pytest.fixture
+def container(monkeypatch):
+    found = Container({}, set(), [])
+    monkeypatch.setattr(podman, "write", found.write)
+    monkeypatch.setattr(podman, "execute", found.execute)
+    monkeypatch.setattr(cloud, "trust_acme", lambda lab: None)
+    return found
+
+
+def restarted(container):
+    return {unit for command in container.calls if command[:2] == ("systemctl", "restart") for unit in command[2:]}
+
+
+ALL = {"dnsmasq.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
+
+
+def test_only_what_changed_is_restarted(container, tmp_path):
+    progress = Progress()
+    cloud.configure(Settings(), progress, tmp_path)
+    assert restarted(container) == ALL
+    assert progress.said == [f"cloud: {', '.join(sorted(ALL))}"]
+    container.calls.clear()
+    cloud.configure(Settings(), progress, tmp_path)
+    assert restarted(container) == set()
+    container.files["/etc/smtp-sink/password"] = "another"
+    container.inactive = {"tinyproxy.service"}
+    cloud.configure(Settings(), progress, tmp_path)
+    assert restarted(container) == {"smtp-sink.service", "tinyproxy.service"}
+    assert container.files["/etc/smtp-sink/password"] != "another"
+
+
+def test_every_unit_is_in_the_image_or_in_a_package_of_it():
+    packages = yaml.safe_load((LAB / "images.yaml").read_text())["cloud"]
+    units = LAB / "images" / "cloud" / "etc" / "systemd" / "system"
+    for unit in ALL:
+        assert (units / unit).exists() or unit.removesuffix(".service") in packages
+
+
+@pytest.fixture(scope="module")
+def sink():
+    """The relay's script as a module; aiosmtpd, which only the image has, is stood in for."""
+    path = LAB / "images" / "cloud" / "usr" / "local" / "bin" / "smtp-sink"
+    text = path.read_text()
+    assert os.access(path, os.X_OK)
+    source = re.sub(r"^from aiosmtpd.*\n", "", text, flags=re.MULTILINE)
+    spec = importlib.util.spec_from_loader("smtp_sink", importlib.machinery.SourceFileLoader("smtp_sink", str(path)))
+    module = importlib.util.module_from_spec(spec)
+    exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  our own script
+    return module
+
+
+class Envelope:
+    """As aiosmtpd's."""
+
+    def __init__(self):
+        self.rcpt_tos, self.mail_from, self.content = [], "noreply@example.com", b"Subject: a\r\n\r\ntext\r\n"
+
+
+def recipient(sink, relay, address):
+    envelope = Envelope()
+    said = asyncio.run(relay.handle_RCPT(None, None, envelope, address, []))
+    return said[:3], envelope.rcpt_tos
+
+
+def test_the_relay_puts_off_each_message_twice_and_refuses_for_good(sink, tmp_path):
+    relay = sink.Sink(tmp_path / "mail")
+    for _ in range(2):
+        answers = [recipient(sink, relay, "tempfail1@example.com")[0] for _ in range(3)]
+        assert answers == ["451", "451", "250"]
+    assert recipient(sink, relay, "permfail@example.com") == ("550", [])
+    assert recipient(sink, relay, "ann@example.com") == ("250", ["ann@example.com"])
+
+
+def test_the_relay_keeps_the_message_with_its_envelope(sink, tmp_path):
+    relay, envelope = sink.Sink(tmp_path / "mail"), Envelope()
+    envelope.rcpt_tos = ["ann@example.com"]
+    assert asyncio.run(relay.handle_DATA(None, None, envelope)).startswith("250")
+    (path,) = (tmp_path / "mail" / "new").iterdir()
+    kept = path.read_bytes().replace(b"\r\n", b"\n").decode()
+    assert kept == "Return-Path: <noreply@example.com>\nDelivered-To: ann@example.com\nSubject: a\n\ntext\n"
