@@ -1,0 +1,11 @@
+# Tunables of the database. An account may log in from the servers of its role only, and do nothing but what its grants say.
+mariadb:
+  max_connections: 200
+  buffer_pool: 256M
+  memory_max: 1536M
+  databases: [insync, insync_mail]
+  accounts:
+    web: {role: web, grants: {insync: [SELECT, INSERT]}}
+    license: {role: license, grants: {insync: [SELECT]}}
+    mailer: {role: mailer, grants: {insync_mail: [SELECT, INSERT, UPDATE]}}
+    periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT, INSERT]}}

@@ -1,0 +1,60 @@
+{#- The work queue: every job is on disk before it is acknowledged. -#}
+{%- from 'beanstalkd/map.jinja' import beanstalkd, listen with context %}
+
+beanstalkd-package:
+  pkg.installed:
+    - pkgs: [beanstalkd]
+
+beanstalkd-directory:
+  file.directory:
+    - name: /var/lib/beanstalkd
+    - user: beanstalkd
+    - group: beanstalkd
+    - mode: '0700'
+    - require:
+      - pkg: beanstalkd-package
+
+{#- Not checked by beanstalkd itself, which has no such mode; what varies here comes from the inventory's schema. #}
+beanstalkd-config:
+  file.managed:
+    - name: /etc/default/beanstalkd
+    - source: salt://beanstalkd/files/beanstalkd.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - context:
+        beanstalkd: {{ beanstalkd | tojson }}
+        listen: {{ listen | tojson }}
+    - require:
+      - pkg: beanstalkd-package
+
+beanstalkd-unit:
+  file.managed:
+    - name: /etc/systemd/system/beanstalkd.service.d/insync.conf
+    - source: salt://beanstalkd/files/unit.conf.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - context:
+        beanstalkd: {{ beanstalkd | tojson }}
+
+{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
+beanstalkd-unit-loaded:
+  cmd.run:
+    - name: systemctl daemon-reload
+    - onchanges:
+      - file: beanstalkd-unit
+
+beanstalkd-service:
+  service.running:
+    - name: beanstalkd
+    - enable: True
+    - require:
+      - cmd: beanstalkd-unit-loaded
+      - file: beanstalkd-directory
+    - watch:
+      - file: beanstalkd-config
+      - file: beanstalkd-unit

@@ -1,0 +1,94 @@
+{#- The database: reached by declared accounts over TLS, every commit on disk and in the binary log before its answer. -#}
+{%- from 'mariadb/map.jinja' import accounts, listen, mariadb, server_id with context %}
+{%- set socket = '/run/mysqld/mysqld.sock' %}
+
+mariadb-package:
+  pkg.installed:
+    - pkgs: [mariadb-server]
+
+{#- Certificate and key in one file change together. #}
+mariadb-tls:
+  file.managed:
+    - name: /etc/mysql/tls.pem
+    - source: salt://mariadb/files/tls.pem.j2
+    - template: jinja
+    - user: root
+    - group: mysql
+    - mode: '0440'
+    - show_changes: False
+    - check_cmd: /opt/salt/bin/python -c 'import ssl, sys; ssl.create_default_context().load_cert_chain(sys.argv[1])'
+    - require:
+      - pkg: mariadb-package
+
+{#- A wrong value of a storage engine is an error that mariadbd does not end with; its datadir is in use. #}
+mariadb-config:
+  file.managed:
+    - name: /etc/mysql/mariadb.conf.d/70-insync.cnf
+    - source: salt://mariadb/files/insync.cnf.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - check_cmd: >-
+        /bin/sh -c '! /usr/sbin/mariadbd --defaults-file="$0" --datadir=/nonexistent --help --verbose 2>&1 >/dev/null |
+        grep -E "ERROR|recognized"'
+    - context:
+        listen: {{ listen | tojson }}
+        mariadb: {{ mariadb | tojson }}
+        server_id: {{ server_id }}
+        socket: {{ socket }}
+    - require:
+      - pkg: mariadb-package
+
+mariadb-unit:
+  file.managed:
+    - name: /etc/systemd/system/mariadb.service.d/insync.conf
+    - source: salt://mariadb/files/unit.conf.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - context:
+        mariadb: {{ mariadb | tojson }}
+
+{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
+mariadb-unit-loaded:
+  cmd.run:
+    - name: systemctl daemon-reload
+    - onchanges:
+      - file: mariadb-unit
+
+mariadb-service:
+  service.running:
+    - name: mariadb
+    - enable: True
+    - require:
+      - cmd: mariadb-unit-loaded
+      - file: mariadb-tls
+    - watch:
+      - file: mariadb-config
+      - file: mariadb-unit
+
+{#- Connections live on; new ones see the new certificate. #}
+mariadb-certificate-in-use:
+  cmd.run:
+    - name: mariadb --execute 'FLUSH SSL'
+    - require:
+      - service: mariadb-service
+    - onchanges:
+      - file: mariadb-tls
+
+mariadb-databases:
+  insync_mysql.databases:
+    - name: {{ socket }}
+    - databases: {{ mariadb.databases | tojson }}
+    - require:
+      - service: mariadb-service
+
+mariadb-accounts:
+  insync_mysql.accounts:
+    - name: {{ socket }}
+    - accounts: {{ accounts | tojson }}
+    - require:
+      - insync_mysql: mariadb-databases

@@ -1,0 +1,3 @@
+# The Insync database.
+include:
+  - mariadb

@@ -1,0 +1,3 @@
+# Counters, locks and caches of the applications.
+include:
+  - redis
