@@ -1,0 +1,19 @@
+# Tunables of the private package index.
+devpi:
+  # The public index that it is installed from and that it mirrors; null: the one that uv and devpi know by themselves.
+  upstream: null
+  # The way out to it, if there is one: the URL of a forward proxy.
+  proxy: null
+  # Names that begin so are ours: a public package of such a name is never served, whether we have that name or not.
+  reserved_prefixes: [insync-]
+  # Owns the indexes; nobody logs in as it.
+  owner: insync
+  # The only one who uploads; the password is the secret uploader_password.
+  uploader: uploader
+  # Index -> the indexes whose packages it offers as well. What is uploaded is never replaced.
+  indexes:
+    stable: [root/pypi]
+    staging: [insync/stable]
+  upload_max_mb: 200
+  threads: 20
+  memory_max: 512M

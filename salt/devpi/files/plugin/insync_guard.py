@@ -1,0 +1,64 @@
+"""Managed by Salt. A devpi plugin that closes two ways: from the public index into ours, and from ours out to anywhere.
+
+A name with a reserved prefix exists in our own indexes or not at all. devpi itself keeps only those names from the
+mirror that our indexes have; any other would be fetched from the public index, where anybody may upload it.
+
+Whoever may read could also order devpi to push packages to a URL of their choice.
+"""
+
+import re
+
+from devpi_server import views
+from devpi_server.mirror import MirrorStage
+from devpi_server.model import User
+from pluggy import HookimplMarker
+
+hookimpl = HookimplMarker("devpiserver")
+
+
+def normalized(name):
+    """Return ``name`` (str) as indexes compare it: insync_Web is insync-web."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+class GuardedMirror(MirrorStage):
+    """A mirror that does not know the reserved names; every index that has it as a base asks these two methods."""
+
+    prefixes = ()
+
+    def has_project_perstage(self, project):
+        """Return False for a reserved name, without asking the mirrored index."""
+        return False if self._is_reserved(project) else super().has_project_perstage(project)
+
+    def get_simplelinks_perstage(self, project):
+        """Return the files of ``project``; a reserved one is not found, even if the mirror has kept some of it."""
+        if self._is_reserved(project):
+            raise self.UpstreamNotFoundError(f"{project} is a reserved name")
+        return super().get_simplelinks_perstage(project)
+
+    def _is_reserved(self, project):
+        return normalized(str(project)).startswith(self.prefixes)
+
+
+def refuse_push(view, *arguments):
+    """Answer the order to push packages to another server."""
+    return views.apiresult(403, "packages are not pushed to other servers")
+
+
+@hookimpl
+def devpiserver_add_parser_options(parser):
+    """Without this plugin devpi-server does not know the option, and does not start."""
+    group = parser.addgroup("guard")
+    group.addoption("--reserved-prefixes", help="names that begin with one of these (a,b) never come from a mirror")
+
+
+@hookimpl
+def devpiserver_pyramid_configure(config, pyramid_config):
+    """Put what is guarded in place of devpi's own, before the first request; a devpi without it does not start."""
+    replaced = (MirrorStage.has_project_perstage, MirrorStage.get_simplelinks_perstage, views.PyPIView._push_external)
+    assert all(map(callable, replaced))
+    prefixes = [normalized(prefix) for prefix in config.args.reserved_prefixes.split(",")]
+    assert all(prefixes)
+    GuardedMirror.prefixes = tuple(prefixes)
+    User.MirrorStage = GuardedMirror
+    views.PyPIView._push_external = refuse_push

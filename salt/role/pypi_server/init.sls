@@ -1,0 +1,3 @@
+# The private package index, and the only way from the fleet to the public one.
+include:
+  - devpi

@@ -1,0 +1,242 @@
+"""The private package index: who uploads, what is refused, and that our names never come from the public index."""
+
+import json
+import time
+import zipfile
+
+import pytest
+
+from lab import podman, preflight
+from lab.paths import PREFIX, SITE
+from lab.shell import run
+from tests.fleet.conftest import INVENTORY, changed, failed, planned
+from tests.fleet.web import SECRETS
+
+HOST = "dev.insync.internal"
+URL = f"https://{HOST}"
+STABLE = f"{URL}/insync/stable"
+PASSWORD = SECRETS["pypi_server"]["uploader_password"]
+ROOT_PASSWORD = SECRETS["pypi_server"]["root_password"]
+# Every run of the tests has its own: nothing on the index is ever replaced.
+VERSION = f"1.{int(time.time())}"
+
+# On dev itself, as root of devpi; the password comes on standard input.
+AS_ROOT = """
+import base64, json, sys, urllib.request
+password, method, path, body = json.load(sys.stdin)
+request = urllib.request.Request(f"http://127.0.0.1:3141{path}", json.dumps(body).encode(), method=method)
+request.add_header("Content-Type", "application/json")
+request.add_header("Accept", "application/json")
+request.add_header("X-Devpi-Auth", base64.b64encode(f"root:{password}".encode()).decode())
+urllib.request.urlopen(request)
+"""
+
+# The public index of an attacker, on dev's loopback: any project has one file, with a version that none of ours has.
+ATTACKER = """
+import http.server
+class Index(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        name = self.path.strip("/").split("/")[-1].replace("-", "_")
+        page = f'<a href="/{name}-999.0-py3-none-any.whl">{name}-999.0-py3-none-any.whl</a>'.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+http.server.ThreadingHTTPServer(("127.0.0.1", 8999), Index).serve_forever()
+"""
+
+
+def as_root(fleet, method, path, body):
+    fleet.ok("dev", "python3", "-c", AS_ROOT, stdin=json.dumps([ROOT_PASSWORD, method, path, body]))
+
+
+def ask(fleet, *options, client="web02"):
+    """Return (status, body) of a request of a declared client; ``options`` are curl's, the URL among them."""
+    command = [
+        "curl",
+        "--silent",
+        "--max-time",
+        "30",
+        "--cacert",
+        "/etc/insync/fleet-ca.crt",
+        "--write-out",
+        "\n%{http_code}",
+    ]
+    body, _, status = fleet.run(client, *command, *options).stdout.rpartition("\n")
+    return int(status or 0), body
+
+
+def twine(wheel, user="uploader", password=PASSWORD, index="insync/stable"):
+    """Upload ``wheel`` as a build does, from a container that borrows dev's network; return "" or what twine says."""
+    hosts = wheel.with_name("hosts")
+    hosts.write_text(f"{INVENTORY['hosts']['dev']['private']} {HOST}\n", encoding="utf-8")
+    options = ["--network", f"container:{PREFIX}dev", "--env", "REQUESTS_CA_BUNDLE=/fleet-ca.crt"]
+    for outside, inside in (
+        (wheel, f"/{wheel.name}"),
+        (SITE / "tls" / "ca.crt", "/fleet-ca.crt"),
+        (hosts, "/etc/hosts"),
+    ):
+        options += ["--volume", f"{outside}:{inside}:ro"]
+    image = podman.containers()[f"{PREFIX}world"]["image"]
+    login = ["--username", user, "--password", password]
+    command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--repository-url", f"{URL}/{index}/"]
+    borrowed = ["podman", *podman.flags(), "run", "--rm", *preflight.ulimits(), *options, image]
+    done = run([*borrowed, *command, *login, f"/{wheel.name}"], check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Two wheels of the same name and version, with different content."""
+    folder = tmp_path_factory.mktemp("wheels")
+    return [wheel(folder / str(number), "insync_probe", VERSION, f"# {number}\n") for number in (1, 2)]
+
+
+def wheel(folder, module, version, text):
+    folder.mkdir()
+    path = folder / f"{module}-{version}-py3-none-any.whl"
+    info = f"{module}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{module}.py", text)
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def test_the_uploader_uploads_and_nothing_is_replaced(fleet, wheels):
+    first, other = wheels
+    assert twine(first) == ""
+    assert twine(first) == "", "the same file again does no harm"
+    assert "409 Conflict" in twine(other)
+    status, page = ask(fleet, f"{STABLE}/+simple/insync-probe/")
+    assert status == 200 and first.name in page
+
+
+@pytest.mark.parametrize(
+    "user, password, index, answer",
+    [
+        ("uploader", "wrong", "insync/stable", "401 Unauthorized"),
+        ("mallory", "x", "insync/stable", "401 Unauthorized"),
+        ("insync", "x", "insync/stable", "401 Unauthorized"),
+        ("root", ROOT_PASSWORD, "insync/stable", "403 Forbidden"),
+        ("uploader", PASSWORD, "root/pypi", "404 Not Found"),
+        ("uploader", PASSWORD, "uploader/own", "404 Not Found"),
+    ],
+)
+def test_nobody_else_uploads(fleet, wheels, user, password, index, answer):
+    assert answer in twine(wheels[1], user, password, index)
+
+
+def test_staging_offers_stable_and_is_promoted(fleet, tmp_path):
+    version = f"{VERSION}.1"
+    assert twine(wheel(tmp_path / "w", "insync_probe", version, ""), index="insync/staging") == ""
+    page = ask(fleet, f"{URL}/insync/staging/+simple/insync-probe/")[1]
+    assert f"-{VERSION}-" in page and f"-{version}-" in page
+    assert f"-{version}-" not in ask(fleet, f"{STABLE}/+simple/insync-probe/")[1]
+    order = ["--header", "Content-Type: application/json", f"{URL}/insync/staging/", "--data"]
+    order.append(json.dumps({"name": "insync-probe", "version": version, "targetindex": "insync/stable"}))
+    assert ask(fleet, *order)[0] == 401
+    assert ask(fleet, "--user", f"uploader:{PASSWORD}", *order)[0] == 200
+    assert f"-{version}-" in ask(fleet, f"{STABLE}/+simple/insync-probe/")[1]
+
+
+PUSH = json.dumps(
+    {"name": "insync-probe", "version": VERSION, "posturl": "http://127.0.0.1/", "username": "", "password": ""}
+)
+AS_JSON = ["--header", "Content-Type: application/json"]
+
+
+@pytest.mark.parametrize(
+    "options, status",
+    [
+        (["--form", ":action=file_upload", f"{STABLE}/"], 401),
+        ([*AS_JSON, "--data", PUSH, f"{STABLE}/"], 403),
+        (["--header", "Content-Type: multipart/form-data; boundary=x", "--data", PUSH, f"{STABLE}/"], 403),
+        (["--request", "PUT", *AS_JSON, "--data", "{}", f"{URL}/uploader/own"], 404),
+        (["--request", "PUT", *AS_JSON, "--data", '{"password": "x"}', f"{URL}/mallory"], 404),
+        (["--request", "PATCH", *AS_JSON, "--data", '{"volatile": true}', f"{STABLE}"], 403),
+        (["--request", "DELETE", f"{STABLE}/insync-probe?force"], 404),
+        (["--request", "DELETE", f"{STABLE}/"], 403),
+        ([*AS_JSON, "--data", "{}", f"{URL}/+login"], 404),
+        ([f"{URL}/+api"], 404),
+        ([f"{URL}/+status"], 404),
+        ([f"{URL}/"], 404),
+        ([f"{URL}/root/pypi/+simple/flask/"], 404),
+        (["--path-as-is", f"{STABLE}/+simple/../../../+status"], 400),
+        (["--path-as-is", f"{STABLE}/+simple/%2e%2e/%2e%2e/%2e%2e/+status"], 400),
+    ],
+    ids=lambda value: value[-1].removeprefix(URL) if isinstance(value, list) else value,
+)
+def test_the_network_reaches_what_builds_and_installers_need_and_nothing_else(fleet, options, status):
+    """Not even with root's password."""
+    assert ask(fleet, *options)[0] == status
+    if status != 401:
+        assert ask(fleet, "--user", f"root:{ROOT_PASSWORD}", *options)[0] == status
+
+
+def test_a_client_installs_private_and_public_packages_from_one_index(fleet, wheels):
+    uv, python = "/opt/salt/bin/uv --quiet", "/tmp/probe/bin/python"
+    options = f'--no-config --no-cache --python {python} --index-url "$0"'
+    steps = [
+        "rm -rf /tmp/probe",
+        f"{uv} venv /tmp/probe",
+        f'SSL_CERT_FILE=/etc/insync/fleet-ca.crt {uv} pip install {options} "$1" flask',
+        f'{python} -c "import flask, insync_probe"',
+        "rm -rf /tmp/probe",
+    ]
+    fleet.ok("web02", "sh", "-c", " && ".join(steps), f"{STABLE}/+simple/", f"insync-probe=={VERSION}")
+
+
+def test_our_names_never_come_from_the_public_index(fleet, wheels):
+    """A public index that has every name, also ours in higher versions; the next highstate puts the mirror right."""
+    harmless = f"harmless-{VERSION.replace('.', '-')}"
+    fleet.ok("dev", "systemd-run", "--unit=attacker", "python3", "-c", ATTACKER)
+    try:
+        as_root(fleet, "PATCH", "/root/pypi", {"mirror_url": "http://127.0.0.1:8999/simple/"})
+        status, page = ask(fleet, f"{STABLE}/+simple/{harmless}/")
+        assert status == 200 and "-999.0-" in page, "the mirror asks the attacker's index"
+        for name in ("insync-evil", "Insync_Evil", "insync.evil", "insync-web2"):
+            assert ask(fleet, "--location", f"{STABLE}/+simple/{name}/")[0] == 404, name
+        status, page = ask(fleet, f"{STABLE}/+simple/insync-probe/")
+        assert status == 200 and VERSION in page and "999.0" not in page
+    finally:
+        fleet.ok("dev", "systemctl", "stop", "attacker")
+    states = fleet.highstate("dev")["dev"]
+    assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
+
+
+def test_what_was_changed_by_hand_is_mended(fleet):
+    as_root(fleet, "PATCH", "/insync/stable", {"volatile": True, "acl_upload": ["uploader", "insync"]})
+    as_root(fleet, "PATCH", "/insync/staging", {"bases": ["insync/stable", "root/pypi"]})
+    as_root(fleet, "PUT", "/mallory", {"password": "x"})
+    as_root(fleet, "PATCH", "/uploader", {"password": "by hand"})
+    as_root(fleet, "PATCH", "/root", {"password": "by hand"})
+    drift = ["devpi-index-insync/stable", "devpi-index-insync/staging", "devpi-users"]
+    states = fleet.highstate("dev", "test=True")["dev"]
+    assert planned(states) == drift
+    states = fleet.highstate("dev")["dev"]
+    assert (failed(states), changed(states)) == ([], drift)
+    assert PASSWORD not in str(states) and ROOT_PASSWORD not in str(states)
+    states = fleet.highstate("dev")["dev"]
+    assert (failed(states), changed(states)) == ([], [])
+
+
+def test_it_survives_being_killed(fleet, wheels):
+    before = fleet.ok("dev", "systemctl", "show", "--property=MainPID", "--value", "devpi").strip()
+    fleet.ok("dev", "kill", "-KILL", before)
+    page = fleet.eventually(lambda: (found := ask(fleet, f"{STABLE}/+simple/insync-probe/"))[0] == 200 and found[1])
+    assert wheels[0].name in page
+
+
+def test_wrong_passwords_by_the_dozen_do_not_exhaust_it(fleet):
+    """Each check takes 64 MB; a mirror that knows all public projects would have 400 MB before the first one."""
+    main = ["systemctl", "show", "--property=MainPID", "--value", "devpi"]
+    before = fleet.ok("dev", *main).strip()
+    curl = f"curl -s -o /dev/null --cacert /etc/insync/fleet-ca.crt -u uploader:wrong -F :action=file_upload {STABLE}/"
+    fleet.ok("web02", "sh", "-c", f"for n in $(seq 40); do {curl} & done; wait")
+    assert fleet.ok("dev", *main).strip() == before
+    status = fleet.ok("dev", "cat", f"/proc/{before}/status")
+    kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert kilobytes < 400_000

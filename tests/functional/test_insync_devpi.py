@@ -1,0 +1,317 @@
+"""devpi itself, its data, users and indexes, on a real devpi-server."""
+
+import os
+import pathlib
+
+import insync_devpi
+import insync_venv
+import pytest
+
+from tests.functional.devpi import (
+    ROOT_PASSWORD,
+    free_port,
+    initialise,
+    public_index,
+    serving,
+    virtualenv,
+    wheel,
+)
+
+PASSWORDS = {"root": ROOT_PASSWORD, "uploader": "up'load \"1 ü", "insync": None}
+STABLE = {
+    "type": "stage",
+    "bases": ["root/pypi"],
+    "volatile": False,
+    "acl_upload": ["uploader"],
+    "acl_toxresult_upload": [],
+    "mirror_whitelist": [],
+    "mirror_whitelist_inheritance": "intersection",
+}
+MIRROR = {"type": "mirror", "volatile": False, "mirror_no_project_list": True}
+SERVED = "salt://devpi/files/requirements.txt"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    data = tmp_path_factory.mktemp("devpi") / "data"
+    initialise(data)
+    with serving(data) as server:
+        for user in ("uploader", "insync"):
+            server.as_root("PUT", f"/{user}", {"password": PASSWORDS[user]})
+        server.as_root("PUT", "/insync/stable", STABLE)
+        server.as_root("PUT", "/insync/other", STABLE)
+        yield server
+
+
+@pytest.fixture
+def users(single, server):
+    def apply(passwords=PASSWORDS, test=False):
+        arguments = {"name": server.url, "passwords": passwords, "data": str(server.data), "program": str(virtualenv())}
+        result = single("insync_devpi.users", test=test, **arguments)
+        told = str(result)
+        assert not [word for word in passwords.values() if word and (word in told or repr(word)[1:-1] in told)]
+        return result
+
+    return apply
+
+
+@pytest.fixture
+def index(single, server):
+    def apply(name="insync/stable", settings=STABLE, test=False):
+        arguments = {"url": server.url, "password": ROOT_PASSWORD, "settings": settings, "data": str(server.data)}
+        return single("insync_devpi.index", test=test, name=name, program=str(virtualenv()), **arguments)
+
+    return apply
+
+
+def logs_in(server, user, password):
+    return server.call("POST", "/+login", {"user": user, "password": password})[0] == 200
+
+
+def names(server):
+    return set(server.call("GET", "/")[1]["result"])
+
+
+def settings(server, name):
+    return server.call("GET", f"/{name}?no_projects=")[1]["result"]
+
+
+def same(apply):
+    for test in (True, False):
+        result = apply(test=test)
+        assert (result["result"], result["changes"]) == (True, {}), result
+
+
+def test_new_users(server, users):
+    same(users)
+    new = {**PASSWORDS, "alice": "hers", "bob": None}
+    changes = {user: {"old": "absent", "new": "present"} for user in ("alice", "bob")}
+    result = users(new, test=True)
+    assert (result["result"], result["changes"]) == (None, changes)
+    assert names(server) == set(PASSWORDS), "test mode touches nothing"
+    result = users(new)
+    assert (result["result"], result["changes"]) == (True, changes)
+    assert names(server) == set(new)
+    assert logs_in(server, "alice", "hers")
+    assert not [word for word in ("", "None", "null") if logs_in(server, "bob", word)]
+
+
+def test_a_user_that_is_not_declared_is_removed(server, users):
+    server.as_root("PUT", "/mallory", {"password": "x"})
+    change = {"old": "present", "new": "absent"}
+    result = users(test=True)
+    assert (result["result"], result["changes"]["mallory"]) == (None, change)
+    assert "mallory" in names(server)
+    result = users()
+    assert (result["result"], result["changes"]["mallory"]) == (True, change)
+    assert names(server) == set(PASSWORDS)
+
+
+def test_passwords_that_differ_are_mended(server, users):
+    """Changed by hand or new in pillar, root's too: only what pillar says lets anybody in."""
+    both = ("root", "uploader")
+    for user in both:
+        server.as_root("PATCH", f"/{user}", {"password": f"{user} by hand"})
+    changes = {user: {"old": "another password", "new": "the declared password"} for user in both}
+    result = users(test=True)
+    assert (result["result"], result["changes"]) == (None, changes)
+    assert logs_in(server, "root", "root by hand"), "test mode touches nothing"
+    result = users()
+    assert (result["result"], result["changes"]) == (True, changes), result
+    assert not [user for user in both if logs_in(server, user, f"{user} by hand")]
+    same(users)
+
+
+def test_packages_of_such_a_user_are_not_removed(server, users):
+    server.as_root("PUT", "/mallory", {"password": "x"})
+    server.as_root("PUT", "/mallory/own", {})
+    result = users()
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "the user mallory is not declared, but has mallory/own" in result["comment"]
+    server.as_root("DELETE", "/mallory")
+
+
+def test_new_index(server, index):
+    result = index("insync/staging", test=True)
+    assert (result["result"], result["changes"]["volatile"]) == (None, {"old": None, "new": False})
+    assert server.call("GET", "/insync/staging")[0] == 404, "test mode touches nothing"
+    result = index("insync/staging")
+    assert (result["result"], set(result["changes"])) == (True, set(STABLE))
+    assert settings(server, "insync/staging") == STABLE
+    same(index)
+
+
+DRIFT = [
+    {"volatile": True},
+    {"acl_upload": ["uploader", "insync"]},
+    {"acl_upload": [":ANONYMOUS:"], "acl_toxresult_upload": [":ANONYMOUS:"]},
+    {"bases": ["root/pypi", "insync/other"]},
+    {"bases": [], "mirror_whitelist": ["*"], "title": "by hand"},
+]
+
+
+@pytest.mark.parametrize("by_hand", DRIFT, ids=lambda by_hand: "-".join(by_hand))
+def test_a_setting_that_was_changed_by_hand_is_mended(server, index, by_hand):
+    server.as_root("PATCH", "/insync/stable", by_hand)
+    old = settings(server, "insync/stable")
+    result = index(test=True)
+    assert (result["result"], set(result["changes"])) == (None, set(by_hand))
+    assert settings(server, "insync/stable") == old, "test mode touches nothing"
+    result = index()
+    assert (result["result"], set(result["changes"])) == (True, set(by_hand))
+    assert settings(server, "insync/stable") == STABLE
+    same(index)
+
+
+def test_packages_stay_and_are_not_replaced(server, index, tmp_path):
+    (tmp_path / "other").mkdir()
+    first = wheel(tmp_path, "insync-web", "1.0")
+    user = ("uploader", PASSWORDS["uploader"])
+    assert server.upload("insync/stable", first, ("uploader", "wrong")) == 401
+    assert server.upload("insync/stable", first, ("insync", "")) == 401
+    assert server.upload("insync/stable", first, ("root", ROOT_PASSWORD)) == 403
+    assert server.upload("insync/stable", first, user) == 200
+    server.as_root("PATCH", "/insync/stable", {"volatile": True})
+    assert index()["result"] is True
+    assert server.upload("insync/stable", first, user) == 200, "the same file again does no harm"
+    assert server.upload("insync/stable", wheel(tmp_path / "other", "insync-web", "1.0", "x"), user) == 409
+    assert list(server.call("GET", "/insync/stable/insync-web")[1]["result"]) == ["1.0"]
+
+
+def test_only_root_makes_users_and_indexes(server):
+    for user in (None, ("uploader", PASSWORDS["uploader"])):
+        assert server.call("PUT", "/mallory", {"password": "x"}, user)[0] == 403
+        assert server.call("PUT", "/uploader/own", {}, user)[0] == 403
+
+
+def test_the_mirror_of_the_public_index(server, index):
+    """Its address is known to devpi only; a mirror of another place is put right."""
+    known = settings(server, "root/pypi")
+    server.as_root("PATCH", "/root/pypi", {"mirror_url": "https://elsewhere.test/simple/"})
+    result = index("root/pypi", MIRROR)
+    assert (result["result"], set(result["changes"])) == (True, {"mirror_url", "mirror_no_project_list"})
+    assert settings(server, "root/pypi") == {**known, **MIRROR}
+    own = {**MIRROR, "mirror_url": "https://mirror.test/simple/"}
+    result = index("root/pypi", own)
+    assert set(result["changes"]) == {"mirror_url", "mirror_web_url_fmt", "title"}
+    assert settings(server, "root/pypi") == own
+    assert index("root/pypi", MIRROR)["result"] is True
+
+
+@pytest.mark.parametrize(
+    "name, declared, reason",
+    [
+        ("root/pypi", STABLE, "root/pypi: it is a mirror, and devpi cannot turn it into a stage"),
+        ("insync/stable", {**STABLE, "bases": ["no/such"]}, "insync/stable: PATCH /insync/stable: HTTP 400: "),
+        ("nobody/stable", STABLE, "nobody/stable: PUT /nobody/stable: HTTP 404: "),
+    ],
+)
+def test_what_devpi_refuses_is_told(index, name, declared, reason):
+    result = index(name, declared)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert result["comment"].startswith(reason) and "\n" not in result["comment"]
+
+
+@pytest.mark.parametrize("function", ["users", "index"])
+def test_a_devpi_that_does_not_answer(single, monkeypatch, tmp_path, function, testmode):
+    """In test mode it may be about to be started: with data there is nothing to foretell, without them all is new."""
+    monkeypatch.setattr(insync_devpi, "SECONDS", 1)
+    url = f"http://127.0.0.1:{free_port()}"
+    own = {"users": {"name": url, "passwords": PASSWORDS}, "index": {"name": "insync/stable", "url": url}}[function]
+    own |= {} if function == "users" else {"password": "x", "settings": STABLE}
+    arguments = {**own, "data": str(tmp_path / "data"), "program": "/nonexistent"}
+    result = single(f"insync_devpi.{function}", test=testmode, **arguments)
+    if testmode:
+        assert (result["result"], bool(result["changes"])) == (None, True)
+        (tmp_path / "data").mkdir()
+        result = single(f"insync_devpi.{function}", test=True, **arguments)
+        assert (result["result"], result["changes"]) == (None, {})
+    else:
+        assert (result["result"], result["changes"]) == (False, {})
+        assert f"devpi does not answer on {url}; see 'journalctl -u devpi'" in result["comment"]
+
+
+def test_data_have_the_password_from_the_first_moment(single, tmp_path):
+    data = tmp_path / "data"
+    arguments = {"name": str(data), "program": str(virtualenv()), "user": "root", "password": ROOT_PASSWORD}
+    change = {"data": {"old": "absent", "new": "present"}}
+    result = single("insync_devpi.initialised", test=True, **arguments)
+    assert (result["result"], result["changes"], data.exists()) == (None, change, False)
+    (tmp_path / "data.new").mkdir()
+    (tmp_path / "data.new" / ".nodeinfo").touch()
+    result = single("insync_devpi.initialised", **arguments)
+    assert (result["result"], result["changes"]) == (True, change), "what a killed run left is no hindrance"
+    for test in (True, False):
+        result = single("insync_devpi.initialised", test=test, **arguments)
+        assert (result["result"], result["changes"]) == (True, {})
+    with serving(data) as server:
+        assert logs_in(server, "root", ROOT_PASSWORD) and not logs_in(server, "root", "")
+
+
+def test_data_that_cannot_be_made(single, tmp_path):
+    arguments = {"program": "/nonexistent", "user": "root", "password": ROOT_PASSWORD}
+    result = single("insync_devpi.initialised", name=str(tmp_path / "data"), **arguments)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "/nonexistent/bin/python: No such file or directory" in result["comment"] and "\n" not in result["comment"]
+
+
+@pytest.fixture
+def installed(single, tmp_path, monkeypatch):
+    """Apply the state for a lock that the master serves; packages come from the PublicIndex at ``url``."""
+    monkeypatch.setattr(insync_venv, "LOCKS", tmp_path / "locks")
+    monkeypatch.setattr(insync_venv, "CACHE", tmp_path / "uv")
+    lock = tmp_path / "served" / "devpi" / "files" / "requirements.txt"
+    lock.parent.mkdir(parents=True)
+    (tmp_path / "opt").mkdir()
+
+    def apply(text, url, test=False):
+        lock.write_text(text, encoding="utf-8")
+        arguments = {"name": str(tmp_path / "opt" / "devpi"), "lock": SERVED, "index": url}
+        return single("insync_devpi.installed", test=test, **arguments)
+
+    return apply
+
+
+def in_use(link):
+    return os.readlink(link).partition("-")[2]
+
+
+def test_install_same_and_different(installed, tmp_path):
+    opt, link = tmp_path / "opt", tmp_path / "opt" / "devpi"
+    with public_index(tmp_path / "index") as public:
+        locks = [public.offer("harmless", version) for version in ("1.0", "2.0", "3.0")]
+        ids = [insync_venv.release_id(lock) for lock in locks]
+        change = {"release": {"old": None, "new": ids[0]}}
+        result = installed(locks[0], public.url, test=True)
+        assert (result["result"], result["changes"], list(opt.iterdir())) == (None, change, [])
+        result = installed(locks[0], public.url)
+        assert (result["result"], result["changes"], in_use(link)) == (True, change, ids[0]), result
+        for test in (True, False):
+            result = installed(locks[0], public.url, test=test)
+            assert (result["result"], result["changes"]) == (True, {})
+        for lock in locks[1:]:
+            assert installed(lock, public.url)["result"] is True
+        assert in_use(link) == ids[2]
+    kept = {path.name for path in opt.iterdir() if path.suffix != ".lock"}
+    assert kept == {"devpi", f"devpi-{ids[1]}", f"devpi-{ids[2]}"}, "the one before is the way back"
+
+
+def test_an_index_that_is_down_leaves_what_is_there(installed, tmp_path, monkeypatch):
+    environment = insync_venv._environment
+    monkeypatch.setattr(insync_venv, "_environment", lambda *ways: {**environment(*ways), "UV_HTTP_RETRIES": "0"})
+    link, down = tmp_path / "opt" / "devpi", f"http://127.0.0.1:{free_port()}/simple/"
+    with public_index(tmp_path / "index") as public:
+        old, new = public.offer("harmless", "1.0"), public.offer("needless", "1.0")
+        assert installed(old, public.url)["result"] is True
+        result = installed(new, down)
+        assert (result["result"], result["changes"]) == (False, {})
+        assert f"{down}needless/" in result["comment"] and "\n" not in result["comment"]
+        assert in_use(link) == insync_venv.release_id(old)
+        assert not pathlib.Path(f"{link}-{insync_venv.release_id(new)}").exists(), "nothing half installed"
+        assert installed(new, public.url)["result"] is True, "a later run recovers"
+
+
+def test_a_lock_that_is_not_served(single, tmp_path):
+    result = single("insync_devpi.installed", name=str(tmp_path / "devpi"), lock="salt://devpi/files/none.txt")
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "the master does not serve salt://devpi/files/none.txt" in result["comment"]
