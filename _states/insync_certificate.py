@@ -1,0 +1,154 @@
+"""TLS certificates of public names: self-signed so that a server starts, then issued by an ACME CA and renewed."""
+
+import datetime
+import os
+import pathlib
+
+import insync_certificate
+from salt.exceptions import CommandExecutionError, SaltException
+
+__virtualname__ = "insync_certificate"
+
+_CERTBOT = pathlib.Path("/etc/letsencrypt")
+# The CA may let us wait, but not for ever.
+_SECONDS = 300
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def self_signed(name, domains):
+    """
+    Make a self-signed certificate, with its key, if there is nothing yet: a server that serves it starts.
+
+    name (str): path of the PEM file, for root only; its folder is there.
+    domains (list of str): the DNS names in it.
+
+    .. code-block:: yaml
+
+        acme-self-signed:
+          insync_certificate.self_signed:
+            - name: /etc/insync/certificates/public.pem
+            - domains: [www.insynchq.com]
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is there"}
+    path = pathlib.Path(name)
+    if path.exists():
+        return ret
+    changes = {"certificate": {"old": None, "new": "self-signed"}}
+    if __opts__["test"]:
+        return {**ret, "changes": changes, "result": None, "comment": f"{name} would be made, self-signed"}
+    try:
+        _write(path, insync_certificate.self_signed(domains, _now()))
+    except SaltException as exc:
+        return {**ret, "result": False, "comment": str(exc)}
+    return {**ret, "changes": changes, "comment": f"{name} is made, self-signed"}
+
+
+def issued(name, domains, port, directory="", email=""):
+    """
+    Have the certificate ``name`` issued by the CA, and installed by certbot's deploy hooks.
+
+    The CA is asked only if the certificate is not from it, lacks a name, or expires within 30 days, which certbot's own
+    timer should not let happen. One that is issued but not installed is installed.
+
+    name (str): path of the PEM file, whose name without ``.pem`` certbot knows it by.
+    domains (list of str): the DNS names.
+    port (int): the port on loopback that the CA's question reaches through whatever serves port 80.
+    directory (str): URL of the CA's directory; without it, certbot's own CA.
+    email (str): where the CA writes to; without it, nowhere.
+
+    .. code-block:: yaml
+
+        acme-certificate:
+          insync_certificate.issued:
+            - name: /etc/insync/certificates/public.pem
+            - domains: [www.insynchq.com]
+            - port: 8402
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is issued and in use"}
+    lineage = _CERTBOT / "live" / pathlib.Path(name).stem
+    why = _why_order(lineage, domains, directory)
+    changes = {"certificate": {"old": why, "new": "issued"}} if why else {}
+    if why or not _installed(name, lineage):
+        changes["installed"] = name
+    if not changes:
+        return ret
+    if __opts__["test"]:
+        comment = f"a certificate would be ordered: {why}" if why else f"the certificate would be installed as {name}"
+        return {**ret, "changes": changes, "result": None, "comment": comment}
+    try:
+        if why:
+            _order(lineage, domains, port, directory, email)
+        _install(name, lineage, domains)
+    except SaltException as exc:
+        return {**ret, "result": False, "comment": f"no new certificate for {', '.join(domains)}: {exc}"}
+    return {**ret, "changes": changes}
+
+
+def _why_order(lineage, domains, directory):
+    why = insync_certificate.why_order(_read(lineage / "fullchain.pem"), domains, _now())
+    renewal = _read(_CERTBOT / "renewal" / f"{lineage.name}.conf").decode()
+    if not why and directory and f"server = {directory}\n" not in renewal:
+        return "the current one is from another CA"
+    return why
+
+
+def _order(lineage, domains, port, directory, email):
+    command = ["/usr/bin/certbot", "certonly", "--non-interactive", "--agree-tos", "--force-renewal"]
+    command += ["--cert-name", lineage.name, "--renew-with-new-domains", "--key-type", "ecdsa"]
+    command += ["--standalone", "--http-01-address", "127.0.0.1", "--http-01-port", str(port)]
+    command += ["--email", email] if email else ["--register-unsafely-without-email"]
+    command += ["--server", directory] if directory else []
+    for domain in domains:
+        command += ["--domain", domain]
+    result = _run(command)
+    if result["retcode"] != 0:
+        output = f"{result['stdout']}\n{result['stderr']}"
+        raise CommandExecutionError(f"{directory or 'the CA'}: {insync_certificate.reason(output)}")
+
+
+def _install(name, lineage, domains):
+    """Run certbot's deploy hooks, as its timer does after a renewal; it runs none after a first order."""
+    told = {"RENEWED_LINEAGE": str(lineage), "RENEWED_DOMAINS": " ".join(domains)}
+    for hook in sorted((_CERTBOT / "renewal-hooks" / "deploy").glob("*")):
+        if os.access(hook, os.X_OK):
+            result = _run([str(hook)], env=told)
+            if result["retcode"] != 0:
+                raise CommandExecutionError(f"{hook}: {(result['stderr'] or result['stdout']).strip()}")
+    if not _installed(name, lineage):
+        raise CommandExecutionError(f"no deploy hook has installed {name}")
+
+
+def _installed(name, lineage):
+    """Whether the PEM file begins with what certbot has got from the CA last."""
+    chain = _read(lineage / "fullchain.pem")
+    return bool(chain) and _read(pathlib.Path(name)).startswith(chain)
+
+
+def _run(command, **options):
+    return __salt__["cmd.run_all"](
+        command, python_shell=False, ignore_retcode=True, timeout=_SECONDS, stdin="", **options
+    )
+
+
+def _write(path, pem):
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.touch(mode=0o600)
+        new.write_bytes(pem)
+        new.replace(path)
+    except OSError as exc:
+        raise CommandExecutionError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _now():
+    return datetime.datetime.now(datetime.UTC)

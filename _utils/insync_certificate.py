@@ -1,0 +1,86 @@
+"""Certificates of public names: made until a CA issues one, and when to ask the CA for another."""
+
+import datetime
+import re
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# As certbot's own timer has it.
+RENEW_DAYS = 30
+_SELF_SIGNED_DAYS = 3650
+# Lines of certbot that say nothing about what went wrong.
+_NOISE = re.compile(
+    r"Saving debug log|Ask for help|See the logfile|An unexpected error occurred|Requesting a certificate"
+    r"|Renewing an existing|Account registered|Some challenges have failed|^\s*$|^- - -|^\s*Hint:"
+)
+# What a Python exception's line begins with, and the reason in the middle of one of urllib3's.
+_EXCEPTION = re.compile(r"^[\w.]+: ")
+_CAUSE = re.compile(r"\(Caused by .*'(?:<[^>]*>: )?([^']+)'\)+$")
+
+
+def self_signed(names, now):
+    """
+    Return a new key and a certificate for it that nobody has signed but the key itself, as one PEM (bytes).
+
+    names (list of str): the DNS names. now (datetime.datetime): the beginning, with a time zone.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self-signed")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=_SELF_SIGNED_DAYS))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + private
+
+
+def why_order(pem, names, now):
+    """
+    Return why the CA has to be asked for a certificate (str), or "" while the current one is good.
+
+    pem (bytes): the current certificate, its chain may follow; empty if there is none.
+    names (list of str): the DNS names that it has to have. now (datetime.datetime): with a time zone.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return "there is none" if not pem else "the current one cannot be read"
+    if certificate.issuer == certificate.subject:
+        return "the current one is self-signed"
+    missing = sorted(set(names) - _names(certificate))
+    if missing:
+        return f"the current one lacks {', '.join(missing)}"
+    left = certificate.not_valid_after_utc - now
+    if left < datetime.timedelta(days=RENEW_DAYS):
+        return f"the current one expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    return ""
+
+
+def _names(certificate):
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return set()
+    return set(found.value.get_values_for_type(x509.DNSName))
+
+
+def reason(output):
+    """Return the line (str) of what certbot printed, ``output`` (str), that says what went wrong."""
+    lines = [line.strip() for line in output.splitlines() if not _NOISE.search(line)]
+    details = [line.partition(":")[2].strip() for line in lines if line.startswith("Detail:")]
+    if details or not lines:
+        return "; ".join(details) or "certbot gave no reason"
+    cause = _CAUSE.search(lines[-1])
+    return cause[1] if cause else _EXCEPTION.sub("", lines[-1])

@@ -1,0 +1,19 @@
+# Tunables of the load balancer. Addresses, ports and public names are in the inventory.
+haproxy:
+  # Which applications are reached below which path. In /etc/haproxy/active.map each key names the release slot in use:
+  # pools with the same key change their slot in the same moment.
+  pools:
+    web: {path: /, key: site}
+    license: {path: /license, key: site}
+  # What is for the load balancer and the release only: not found from outside.
+  internal: [healthz, readyz, stats]
+  # A server is in after `rise` good answers, out after `fall` bad ones; an answer has `interval` too.
+  check: {interval: 1s, fall: 2, rise: 2}
+  # For so long a browser that was here once asks by https only.
+  hsts_seconds: 31536000
+
+# The directory of the CA and the address for its mails are in the site folder's settings (acme: directory, email);
+# without them certbot's own CA is asked, and no address is given.
+acme:
+  # Where certbot answers the CA, on loopback, behind the load balancer.
+  port: 8402

@@ -1,0 +1,4 @@
+# The public address of www.insynchq.com: TLS, and the way to the backends.
+include:
+  - acme
+  - haproxy

@@ -1,0 +1,128 @@
+"""When the CA is asked for a certificate, and what certbot's output comes to."""
+
+import datetime
+
+import insync_certificate
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+def issued(names, until):
+    """A certificate as a CA issues it, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA")]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - 90 * DAY)
+        .not_valid_after(until)
+    )
+    if names:
+        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        builder = builder.add_extension(names, critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+GOOD = issued(["www.insynchq.com", "insynchq.com"], NOW + 31 * DAY)
+
+
+@pytest.mark.parametrize(
+    "pem, names, why",
+    [
+        (b"", ["www.insynchq.com"], "there is none"),
+        (b"-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n", ["a"], "the current one cannot be read"),
+        (GOOD[:-300], ["www.insynchq.com"], "the current one cannot be read"),
+        (GOOD, ["www.insynchq.com"], ""),
+        (GOOD + b"\n" + GOOD, ["insynchq.com", "www.insynchq.com"], ""),
+        (GOOD, ["www.insynchq.com", "new.insynchq.com", "a.insynchq.com"], "the current one lacks a.insynchq.com, new"),
+        (issued([], NOW + 60 * DAY), ["www.insynchq.com"], "the current one lacks www.insynchq.com"),
+        (issued(["www.insynchq.com"], NOW + 30 * DAY), ["www.insynchq.com"], ""),
+        (issued(["a"], NOW + 30 * DAY - DAY / 24), ["a"], "the current one expires on 2026-12-24"),
+        (issued(["a"], NOW - DAY), ["a"], "the current one expires on 2026-11-24"),
+        (insync_certificate.self_signed(["a"], NOW), ["a"], "the current one is self-signed"),
+    ],
+)
+def test_why_the_ca_is_asked(pem, names, why):
+    found = insync_certificate.why_order(pem, names, NOW)
+    assert found.startswith(why) and bool(found) is bool(why)
+
+
+def test_a_self_signed_certificate_has_the_names_and_its_own_key():
+    pem = insync_certificate.self_signed(["www.insynchq.com", "insynchq.com"], NOW)
+    certificate, key = x509.load_pem_x509_certificate(pem), serialization.load_pem_private_key(pem, None)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["www.insynchq.com", "insynchq.com"]
+    assert certificate.public_key() == key.public_key()
+    assert certificate.not_valid_before_utc == NOW
+    certificate.verify_directly_issued_by(certificate)
+    assert pem != insync_certificate.self_signed(["www.insynchq.com", "insynchq.com"], NOW)
+
+
+CHALLENGE = """
+Account registered.
+Requesting a certificate for www.insynchq.com and ct1.insynchq.com
+
+Certbot failed to authenticate some domains (authenticator: standalone). The CA reported these problems:
+  Domain: ct1.insynchq.com
+  Type:   connection
+  Detail: Get "http://ct1.insynchq.com:80/.well-known/acme-challenge/t-k": dial tcp 198.51.100.11:80: i/o timeout
+
+Hint: The Certificate Authority failed to download the challenge files from the temporary standalone webserver.
+
+Saving debug log to /var/log/letsencrypt/letsencrypt.log
+Some challenges have failed.
+Ask for help or search for solutions at https://community.letsencrypt.org. See the logfile for more details.
+"""
+EXCEPTION = """
+Saving debug log to /var/log/letsencrypt/letsencrypt.log
+An unexpected error occurred:
+%s
+Ask for help or search for solutions at https://community.letsencrypt.org. See the logfile for more details.
+"""
+POOL = "HTTPSConnectionPool(host='acme.test', port=14000): Max retries exceeded with url: /dir"
+
+
+@pytest.mark.parametrize(
+    "output, reason",
+    [
+        (
+            CHALLENGE,
+            'Get "http://ct1.insynchq.com:80/.well-known/acme-challenge/t-k": dial tcp 198.51.100.11:80: i/o timeout',
+        ),
+        (
+            EXCEPTION % "ValueError: Requesting acme.test/dir: Connection refused",
+            "Requesting acme.test/dir: Connection refused",
+        ),
+        (
+            EXCEPTION
+            % f"requests.exceptions.ConnectTimeout: {POOL} (Caused by ConnectTimeoutError(<urllib3.connection."
+            "HTTPSConnection object at 0x7f9d0dda77d0>, 'Connection to acme.test timed out. (connect timeout=45)'))",
+            "Connection to acme.test timed out. (connect timeout=45)",
+        ),
+        (
+            EXCEPTION
+            % f"requests.exceptions.ConnectionError: {POOL} (Caused by NewConnectionError('<urllib3.connection."
+            "HTTPSConnection object at 0x7f91b1d09550>: Failed to establish a new connection: [Errno -3] Temporary "
+            "failure in name resolution'))",
+            "Failed to establish a new connection: [Errno -3] Temporary failure in name resolution",
+        ),
+        (
+            EXCEPTION
+            % f"requests.exceptions.SSLError: {POOL} (Caused by SSLError(SSLError(524297, '[X509] PEM lib (_ssl.c)')))",
+            "[X509] PEM lib (_ssl.c)",
+        ),
+        (EXCEPTION % "acme.errors.ClientError: <Response [404]>", "<Response [404]>"),
+        ("Another instance of Certbot is already running.\n", "Another instance of Certbot is already running."),
+        ("", "certbot gave no reason"),
+    ],
+)
+def test_one_line_says_why_certbot_failed(output, reason):
+    assert insync_certificate.reason(output) == reason
