@@ -17,7 +17,8 @@ def ports():
     Compare the ports that this server listens on with those that the inventory declares.
 
     Returns a dict: ``declared``, ``missing`` (declared, but nothing listens) and ``undeclared`` (something listens that
-    the inventory does not know), each a sorted list of str such as ``tcp/22``. Listeners on loopback do not count.
+    the inventory does not know), each a sorted list of str such as ``tcp/22``. Listeners on loopback do not count. Of
+    the release slots of an application one has to listen.
 
     CLI Example:
 
@@ -27,6 +28,9 @@ def ports():
     """
     declared = {f"{rule['protocol']}/{rule['port']}" for rule in __pillar__["firewall"]["allow"]}
     found = _listening()
+    for pool in __pillar__["slots"].values():
+        ports = {f"tcp/{port}" for port in pool.values()}
+        declared -= ports - found if ports & found else set()
     return {
         "declared": sorted(declared),
         "missing": sorted(declared - found),

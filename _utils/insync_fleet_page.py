@@ -9,6 +9,11 @@ import insync_inventory
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE, PICTURE = "fleet.md", "fleet.svg"
+# The pictures, and the part of the inventory that each shows.
+PICTURES = {
+    PICTURE: lambda inventory: inventory,
+    "web.svg": lambda inventory: insync_fleet_picture.way(inventory, "web_lb"),
+}
 HEAD = "<!-- Generated from pillar/inventory by `make docs`; edit the inventory, not this page. -->"
 
 
@@ -148,32 +153,35 @@ def _candidates(inventory):
 
 def write(inventory_dir, docs_dir):
     """
-    Write the page and its picture.
+    Write the page and the pictures.
 
     inventory_dir, docs_dir (str or pathlib.Path): where the inventory is, and the existing folder to write to.
     Raises insync_inventory.InventoryError for an inventory that cannot be read, RuntimeError if dot cannot draw.
     """
     inventory = insync_inventory.load(inventory_dir)
-    picture = insync_fleet_picture.svg(insync_fleet_picture.dot(inventory))
-    pathlib.Path(docs_dir, PAGE).write_text(page(inventory), encoding="utf-8")
-    pathlib.Path(docs_dir, PICTURE).write_text(picture, encoding="utf-8")
+    pictures = {name: insync_fleet_picture.svg(_dot(inventory, name)) for name in PICTURES}
+    for name, text in {PAGE: page(inventory), **pictures}.items():
+        pathlib.Path(docs_dir, name).write_text(text, encoding="utf-8")
 
 
 def stale(inventory_dir, docs_dir):
     """
-    Return a line (str) for the page and for the picture, each if it does not show the inventory as it is now.
+    Return a line (str) for the page and for each picture that does not show the inventory as it is now.
 
     inventory_dir, docs_dir (str or pathlib.Path): as for ``write``.
-    The picture is judged by the source that it was drawn from: versions of Graphviz draw the same source differently.
+    A picture is judged by the source that it was drawn from: versions of Graphviz draw the same source differently.
     Raises insync_inventory.InventoryError for an inventory that cannot be read.
     """
     inventory = insync_inventory.load(inventory_dir)
-    drawn_from = insync_fleet_picture.drawn_from(_text(docs_dir, PICTURE))
-    fresh = {
-        PAGE: _text(docs_dir, PAGE) == page(inventory),
-        PICTURE: drawn_from == insync_fleet_picture.digest(insync_fleet_picture.dot(inventory)),
-    }
+    fresh = {PAGE: _text(docs_dir, PAGE) == page(inventory)}
+    for name in PICTURES:
+        drawn_from = insync_fleet_picture.drawn_from(_text(docs_dir, name))
+        fresh[name] = drawn_from == insync_fleet_picture.digest(_dot(inventory, name))
     return [f"docs/{name} is not what the inventory says now; run `make docs`" for name in fresh if not fresh[name]]
+
+
+def _dot(inventory, name):
+    return insync_fleet_picture.dot(PICTURES[name](inventory))
 
 
 def _text(directory, name):

@@ -47,6 +47,18 @@ def arrows(inventory):
     return drawn
 
 
+def way(inventory, role):
+    """
+    Return ``inventory`` (dict) cut down to the way behind ``role`` (str): its servers and all that they need, with what
+    they offer each other and the world. What every server offers or uses is left out.
+    """
+    names = insync_inventory.with_needed(inventory, insync_inventory.hosts_with(inventory, role))
+    hosts = {name: inventory["hosts"][name] for name in names}
+    common = {insync_inventory.BASE, insync_inventory.MASTER, insync_inventory.GATEWAY}
+    services = {name: service for name, service in inventory["services"].items() if service["role"] not in common}
+    return {**inventory, "hosts": hosts, "services": services}
+
+
 def _together(inventory, pairs):
     """Take the clients of each server together, then the servers that the same clients talk to."""
     servers = {}

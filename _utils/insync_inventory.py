@@ -157,6 +157,79 @@ def listeners(inventory, host):
     return sorted({(service["protocol"], service["port"]) for service in offered})
 
 
+def slots(inventory, host):
+    """
+    Return the release slots of ``host`` (str), of which one serves at a time: ``{pool: {slot: port}}``.
+
+    Raises as ``roles_of`` does.
+    """
+    pools = {}
+    for name, service in services_of(inventory, host).items():
+        if "slot_of" in service:
+            pool = service["slot_of"]
+            pools.setdefault(pool, {})[name.removeprefix(f"{pool}-")] = service["port"]
+    return pools
+
+
+def endpoints(inventory):
+    """
+    Return where the private services are: ``{service: {"port": int, "health": dict, "hosts": {server: str}}}``.
+
+    What every server offers (ssh) is not among them.
+    """
+    found = {}
+    for name, service in inventory["services"].items():
+        if service["network"] == "private" and service["role"] != BASE:
+            servers = hosts_with(inventory, service["role"])
+            names = {server: _peer(inventory, server)["fqdn"] for server in servers}
+            found[name] = {"port": service["port"], "health": service["health"], "hosts": names}
+    return found
+
+
+def hosts_with_tls(inventory):
+    """Return the servers (list of str) that offer a service with a certificate of the fleet's own CA."""
+    return [
+        host
+        for host in inventory["hosts"]
+        if any(service.get("tls") for service in services_of(inventory, host).values())
+    ]
+
+
+def waves(inventory):
+    """
+    Return the servers as a list of lists, each of servers that are clients only of those in the lists before it.
+
+    Converged in this order a fleet comes up from nothing. Servers that are clients of each other share a list.
+    """
+    needs, found = _needs(inventory), []
+    while needs:
+        ready = [host for host, servers in needs.items() if not servers & needs.keys()] or list(needs)
+        found.append(ready)
+        needs = {host: servers for host, servers in needs.items() if host not in ready}
+    return found
+
+
+def with_needed(inventory, names):
+    """Return ``names`` (list of str) and the servers whose clients they are, and theirs, in the inventory's order."""
+    needs, found, waiting = _needs(inventory), set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += needs[name]
+    return [name for name in inventory["hosts"] if name in found]
+
+
+def _needs(inventory):
+    """{server: set of the servers whose client it is}; what every server uses (ssh, Salt) does not count."""
+    needs = {host: set() for host in inventory["hosts"]}
+    for client, server, name in flows(inventory):
+        service = inventory["services"][name]
+        if client != WORLD and service["role"] != BASE and BASE not in service["clients"]:
+            needs[client].add(server)
+    return needs
+
+
 def flows(inventory):
     """Return who may talk to whom: a list of (client server or ``world``, server, service), all str."""
     return [
@@ -172,7 +245,8 @@ def slice_for(inventory, host):
     """
     Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
 
-    A dict: host, roles, peers (every server, itself too), firewall, sshd, salt.
+    A dict: host, roles, peers (every server, itself too), firewall, slots, clients (of what it offers, by role, their
+    private addresses), names (public, of what it offers), endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -188,9 +262,23 @@ def slice_for(inventory, host):
         "roles": roles,
         "peers": peers,
         "firewall": {"allow": allow(inventory, host)},
+        "slots": slots(inventory, host),
+        "clients": _client_addresses(inventory, host),
+        "names": _names(inventory, host),
+        "endpoints": endpoints(inventory),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},
     }
+
+
+def _client_addresses(inventory, host):
+    roles = {role for service in services_of(inventory, host).values() for role in service["clients"]}
+    players = {role: hosts_with(inventory, role) for role in sorted(roles - {BASE, WORLD})}
+    return {role: [inventory["hosts"][client]["private"] for client in clients] for role, clients in players.items()}
+
+
+def _names(inventory, host):
+    return sorted({name for service in services_of(inventory, host).values() for name in service.get("names", [])})
 
 
 def _peer(inventory, host):

@@ -223,6 +223,13 @@ def _ports(inventory):
         yield f"services.yaml: {other}.port: {port} is {one}'s on the same server ({', '.join(hosts)})"
 
 
+def _slots(inventory):
+    for name, service in inventory["services"].items():
+        pool = service.get("slot_of")
+        if pool is not None and not name.startswith(f"{pool}-"):
+            yield f"services.yaml: {name}.slot_of: a slot of {pool} is named {pool}-<slot>, such as {pool}-blue"
+
+
 def _ways_in(inventory):
     wrong = {}
     for host in inventory["hosts"]:
@@ -308,6 +315,7 @@ RULES = (
     _reach,
     _replacements,
     _ports,
+    _slots,
     _ways_in,
     _names,
     _redirects,

@@ -2,17 +2,35 @@
 
 import insync_site
 
+REQUIRED = "secrets/required.yaml"
+SHARED = "secrets/shared.yaml"
+
 
 def for_roles(roots, roles):
     """
-    Return ``{role: {key: encrypted value}}`` for those of ``roles`` that need secrets.
+    Return ``{role: {key: encrypted value}}``: the secrets of ``roles``, and those of other roles that they share.
 
     roots (list of str): the pillar roots; the site folder is one of them.
     roles (list of str): the roles of the server.
     Raises insync_site.SiteError naming the file and the key that is missing or surplus.
     """
-    required = insync_site.read(roots, "secrets/required.yaml")
-    return {role: _of_role(roots, role, required[role]) for role in roles if role in required}
+    required = insync_site.read(roots, REQUIRED)
+    found = {role: _of_role(roots, role, required[role]) for role in roles if role in required}
+    for role, owner, keys in _shared(roots, required):
+        if role in roles:
+            values = _of_role(roots, owner, required[owner])
+            found.setdefault(owner, {}).update({key: values[key] for key in keys})
+    return found
+
+
+def _shared(roots, required):
+    """(role, owner, keys): ``role`` gets these keys of the secrets of ``owner``."""
+    for role, owners in insync_site.read(roots, SHARED).items():
+        for owner, keys in owners.items():
+            for key in keys:
+                if key not in required.get(owner, {}):
+                    raise insync_site.SiteError(f"{SHARED}: {role}: there is no secret {owner}.{key} in {REQUIRED}")
+            yield role, owner, keys
 
 
 def _of_role(roots, role, required):

@@ -105,7 +105,7 @@ def _low(opts, host, pillar):
 
 
 def _with_file(host, chunk, functions):
-    if chunk["state"] != "file" or "source" not in chunk:
+    if (chunk["state"], chunk["fun"]) != ("file", "managed") or "source" not in chunk:
         return chunk
     path = functions["cp.cache_file"](chunk["source"])
     if not path:

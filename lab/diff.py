@@ -101,8 +101,10 @@ def _states(low):
 
 
 def _secrets(side):
-    """The values under the pillar's key secrets, and their lines where they have several."""
-    values = [json.loads(line) for lines in _values(side["pillar"].get("secrets", {})).values() for line in lines]
+    """The values under the pillar's key secrets and the private key, and their lines where they have several."""
+    pillar = side["pillar"]
+    hidden = {"secrets": pillar.get("secrets", {}), "key": pillar.get("tls", {}).get("key", "")}
+    values = [json.loads(line) for lines in _values(hidden).values() for line in lines]
     return {piece for value in values for piece in [str(value), *str(value).splitlines()] if piece and value != {}}
 
 

@@ -51,7 +51,7 @@ class Master:
 
     def forget(self, servers):
         """Delete the keys of ``servers`` (list of str), which were made anew."""
-        known = self._accepted()
+        known = self.accepted()
         for server in sorted(known & set(servers)):
             self._salt("salt-key", "--yes", "--delete", server)
 
@@ -61,21 +61,21 @@ class Master:
 
         Returns {server: reason} of those that did not become one.
         """
-        new = [server for server in servers if server not in self._accepted() | {self.name}]
+        new = [server for server in servers if server not in self.accepted() | {self.name}]
         if not new:
             return {}
         self._provide(new)
         self.progress.waiting = set(new)
         _, said = self._stream(["salt-run", "insync.bootstrap", *new])
-        accepted = self._accepted()
+        accepted = self.accepted()
         return {server: _reason(server, said) for server in new if server not in accepted}
 
-    def converge_itself(self):
-        """Bring the master's own server in step with the checkout that it has deployed."""
+    def open_firewall(self):
+        """Let in the servers of the deployed inventory; the rest of the master's own server comes in its turn."""
         self.sync([self.name])
-        for _, states in converge.call([self.name], "state.highstate"):
+        for _, states in converge.call([self.name], "state.apply", "firewall"):
             if not isinstance(states, dict):
-                raise LabError(f"{self.name}: state.highstate: {states}")
+                raise LabError(f"{self.name}: state.apply firewall: {states}")
 
     def sync(self, servers):
         """Give the minions of ``servers`` (list of str) the modules of the checkout."""
@@ -107,7 +107,8 @@ class Master:
             lines.append(" ".join([self.hosts[server]["private"], *host_key[:2]]))
         podman.write(self.name, KNOWN_HOSTS, "\n".join(lines) + "\n")
 
-    def _accepted(self):
+    def accepted(self):
+        """Return the set of servers whose keys are accepted."""
         listed = self._salt("salt-key", "--list", "accepted", "--out=json").stdout
         return set(json.loads(listed or "{}").get("minions", []))
 

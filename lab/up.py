@@ -1,9 +1,12 @@
 """`make fleet`: from whatever is there to a converged fleet, and a table that says so."""
 
-from lab import apt, boot, converge, master, network, podman, preflight, report, site
+import insync_inventory
+
+from lab import apt, boot, cloud, converge, master, network, podman, preflight, report, site, standins
 from lab.errors import LabError
 from lab.images import Images
 from lab.paths import CACHE, KEYS, PREFIX, RUNS, SITE
+from lab.publish import Publisher
 from lab.settings import Settings
 
 
@@ -40,6 +43,7 @@ def _up(names, blank, progress, results):
         _check_machine(settings, images, progress)
     with progress.phase("images"):
         images.build()
+        standins.build()
     with progress.phase("boot", servers):
         made, started = _boot(settings, servers, blank, images, progress)
     salt = master.Master(settings, progress)
@@ -47,19 +51,26 @@ def _up(names, blank, progress, results):
         deployed = salt.deploy(images.wheelhouse)
         salt.forget(made - {settings.master})
         if deployed:
-            # First, so that its firewall lets in the servers that the inventory now has.
-            salt.converge_itself()
+            salt.open_firewall()
     with progress.phase("minions"):
+        known = salt.accepted()
         failed = salt.enrol(servers)
         ready = [server for server in servers if server not in failed]
         if started:
             salt.wait_for(ready)
     results.update({server: converge.Result(problem=reason) for server, reason in failed.items()})
-    if deployed:
-        with progress.phase("sync", ready):
-            salt.sync(ready)
+    # The master's own minion is in step since its firewall was opened, and a new one since it was accepted.
+    behind = [server for server in ready if server in known - {settings.master}]
+    if deployed and behind:
+        with progress.phase("sync", behind):
+            salt.sync(behind)
+    publisher = Publisher(settings, images, progress)
     with progress.phase("highstate", ready):
-        results.update(converge.highstate(ready, progress))
+        for wave in insync_inventory.waves(settings.inventory):
+            servers_now = [server for server in wave if server in ready]
+            found = converge.highstate(servers_now, progress) if servers_now else {}
+            results.update(found)
+            publisher.after(found)
     return _tell(settings, servers, results, progress)
 
 
@@ -83,9 +94,8 @@ def _boot(settings, servers, blank, images, progress):
     (CACHE / "apt").mkdir(parents=True, exist_ok=True)
     made, started = boot.boot(settings.boxes(servers, blank), images.names, progress, blank)
     progress.say(f"{len(servers)} servers run, {len(made & set(servers))} of them new; and insync-world, insync-cloud")
-    podman.write("cloud", "/etc/dnsmasq.d/fleet.conf", network.dns_config(settings.inventory))
-    podman.execute("cloud", "systemctl", "restart", "dnsmasq")
     site.write(SITE, KEYS)
+    cloud.configure(settings, progress)
     master.operators_in_world(settings.lab["operators"])
     return made & set(servers), started & set(servers)
 

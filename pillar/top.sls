@@ -12,6 +12,8 @@ base:
     - release
     - operators
     - secrets
+    - tls
+    - first_releases
     {%- for role in ['base'] + hosts[opts.id].roles %}
     - role.{{ role }}
     {%- endfor %}

@@ -10,7 +10,7 @@ from tests.functional.private import command, private_world
 @pytest.fixture
 def opts(opts):
     rules = [{"protocol": "tcp", "port": 22}, {"protocol": "tcp", "port": 58878}, {"protocol": "udp", "port": 53}]
-    opts["pillar"] = {"firewall": {"allow": rules}}
+    opts["pillar"] = {"firewall": {"allow": rules}, "slots": {}}
     return opts
 
 
@@ -41,3 +41,28 @@ def test_missing_and_undeclared_ports_are_told(modules):
     }
     for one in [client, *servers]:
         one.close()
+
+
+@pytest.mark.parametrize(
+    "listening, missing, undeclared",
+    [
+        ([8101], [], []),
+        ([8102], [], []),
+        ([8101, 8102], [], []),
+        ([], ["tcp/8101", "tcp/8102"], []),
+        ([8103], ["tcp/8101", "tcp/8102"], ["tcp/8103"]),
+    ],
+)
+def test_of_the_slots_of_an_application_one_has_to_listen(opts, modules, listening, missing, undeclared):
+    opts["pillar"]["firewall"]["allow"] = [{"protocol": "tcp", "port": port} for port in (8101, 8102)]
+    opts["pillar"]["slots"] = {"web": {"blue": 8101, "green": 8102}}
+
+    @private_world
+    def told():
+        servers = [listen(socket.SOCK_STREAM, "0.0.0.0", port) for port in listening]
+        ports = modules["insync.ports"]()
+        for server in servers:
+            server.close()
+        assert (ports["missing"], ports["undeclared"]) == (missing, undeclared)
+
+    told()

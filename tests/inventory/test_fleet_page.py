@@ -17,6 +17,7 @@ BOTH = [
     "docs/fleet.md is not what the inventory says now; run `make docs`",
     "docs/fleet.svg is not what the inventory says now; run `make docs`",
 ]
+WEB = ["docs/web.svg is not what the inventory says now; run `make docs`"]
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def checkout(tmp_path):
     """What the page is made of and made into, copied: the inventory, the docs and the program."""
     shutil.copytree(INVENTORY, tmp_path / "pillar" / "inventory")
     (tmp_path / "docs").mkdir()
-    for name in ("fleet.md", "fleet.svg"):
+    for name in ("fleet.md", "fleet.svg", "web.svg"):
         shutil.copy(DOCS / name, tmp_path / "docs")
     shutil.copytree(ROOT / "_utils", tmp_path / "_utils", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
@@ -52,10 +53,11 @@ def test_the_page_in_docs_is_fresh():
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("hosts.yaml", "private: 10.132.1.14", "private: 10.132.1.99", BOTH),
-        ("hosts.yaml", "purpose: web backend", "purpose: web frontend", BOTH),
+        ("hosts.yaml", "private: 10.132.1.14", "private: 10.132.1.99", BOTH + WEB),
+        ("hosts.yaml", "purpose: web backend", "purpose: web frontend", BOTH + WEB),
         ("hosts.yaml", "owner: ops", "owner: nobody", BOTH[:1]),
         ("services.yaml", "port: 4506", "port: 4507", BOTH),
+        ("services.yaml", "port: 8101", "port: 8103", BOTH + WEB),
         ("zones.yaml", "target_source: known}", "target_source: guess}", BOTH[:1]),
         ("hosts.yaml", "# The servers", "# All servers", []),
     ],
@@ -112,5 +114,9 @@ def test_the_picture_shows_every_server_and_marks_the_candidates():
     texts = [text.text.strip() for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     hosts = insync_inventory.load(INVENTORY)["hosts"]
     assert set(hosts) | {"world"} <= set(texts)
+    web = xml.etree.ElementTree.parse(DOCS / "web.svg")
+    shown = {text.text.strip() for text in web.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"world", "web-lb02", "web02", "license01", "db", "redis", "beanstalkd", "ct1", "dev"} <= shown
+    assert not {"sendy", "wiki", "ssh 22"} & shown
     marks = [text for text in texts if text.startswith("candidate: ")]
     assert len(marks) == sum(host["lifecycle"] == "candidate" for host in hosts.values())

@@ -141,7 +141,9 @@ def tunables_are_read(tree):
             text = "".join(tree.text(file) for file in (tree.files(*folders) if folders else []))
             if not maps:
                 found.append(f"{name}: {key}: no map.jinja reads it")
-            found += [f"{name}: {key}.{item}: not used" for item in _keys(values) if maps and not _used(item, text)]
+            # The applications are many of one kind: what each of them says of itself counts.
+            items = [item for app in values.values() for item in app] if key == "apps" else _keys(values)
+            found += [f"{name}: {key}.{item}: not used" for item in items if maps and not _used(item, text)]
     return found
 
 
@@ -149,18 +151,29 @@ def _keys(values):
     return list(values) if isinstance(values, dict) else []
 
 
+def _references(tree):
+    """What pillar/role/ names as ``role:key``, for a component to look up."""
+    text = "".join(tree.text(name) for name in tree.files("pillar/role/*.sls"))
+    return set(re.findall(r"\b(\w+:\w+)\b", text))
+
+
 def _used(key, text):
     return re.search(rf"""\.{key}\b|\['{key}'\]""", text)
 
 
 def secrets_are_read(tree):
-    """Every secret of required.yaml is read by a map.jinja: a server keeps none without a use."""
+    """A map.jinja reads every secret of required.yaml, or pillar/role/ names it: a server keeps none without a use."""
+    named = _references(tree)
     text = "".join(tree.text(name) for name in tree.files("salt/*/map.jinja"))
     found = []
     for name in tree.files("pillar/secrets/required.yaml"):
         required = yaml.safe_load(tree.text(name)) or {}
         pairs = ((role, key) for role, keys in required.items() for key in keys)
-        found += [f"{name}: {role}.{key}: not used" for role, key in pairs if f"['{role}']['{key}']" not in text]
+        found += [
+            f"{name}: {role}.{key}: not used"
+            for role, key in pairs
+            if f"['{role}']['{key}']" not in text and f"{role}:{key}" not in named
+        ]
     return found
 
 

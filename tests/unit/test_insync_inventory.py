@@ -139,7 +139,51 @@ def test_the_slice_of_a_server(inventory):
     assert part["firewall"] == {"allow": insync_inventory.allow(inventory, "web9")}
     assert part["sshd"] == {"port": 22, "permit_open": []}
     assert part["salt"] == {"master": "gate", "master_address": "10.0.0.2"}
-    assert set(part) == {"host", "roles", "peers", "firewall", "sshd", "salt"}
+    web = ["10.0.0.9", "10.0.0.10", "10.0.0.11"]
+    assert part["clients"] == {"lb": ["10.0.0.11"], "ssh_gateway": ["10.0.0.2"], "web": web}
+    assert part["endpoints"] == insync_inventory.endpoints(inventory)
+    assert (part["slots"], part["names"]) == ({}, [])
+    known = {"host", "roles", "peers", "firewall", "slots", "clients", "names", "endpoints", "sshd", "salt"}
+    assert set(part) == known
+
+
+def test_where_services_are(inventory):
+    found = insync_inventory.endpoints(inventory)
+    assert set(found) == {"salt", "http", "dns"}, "neither what every server offers nor what the world is offered"
+    assert found["http"]["port"] == 8001
+    assert found["http"]["hosts"] == {name: f"{name}.example.internal" for name in ("web9", "web10", "lb")}
+
+
+def test_slots_belong_to_their_pool(inventory):
+    for slot, port in (("blue", 8101), ("green", 8102)):
+        inventory["services"][f"app-{slot}"] = _service("web", port, ["lb"], slot_of="app")
+    assert insync_inventory.slots(inventory, "web9") == {"app": {"blue": 8101, "green": 8102}}
+    assert insync_inventory.slots(inventory, "gate") == {}
+
+
+def test_a_server_with_tls_needs_a_certificate(inventory):
+    assert insync_inventory.hosts_with_tls(inventory) == []
+    inventory["services"]["http"]["tls"] = True
+    assert insync_inventory.hosts_with_tls(inventory) == ["web9", "web10", "lb"]
+
+
+def test_the_names_that_a_server_answers_to(inventory):
+    inventory["services"]["http"]["names"] = ["www.example.com", "a.example.com"]
+    assert insync_inventory.slice_for(inventory, "lb")["names"] == ["a.example.com", "www.example.com"]
+
+
+def test_servers_come_after_those_that_they_are_clients_of(inventory):
+    del inventory["services"]["dns"]
+    inventory["services"]["data"] = _service("db", 3306, ["web"])
+    inventory["hosts"]["db"] = _host(12, ["db"])
+    waves = insync_inventory.waves(inventory)
+    assert waves == [["gate", "db"], ["web9", "web10"], ["lb"]]
+    assert insync_inventory.with_needed(inventory, ["web9"]) == ["web9", "db"]
+    assert insync_inventory.with_needed(inventory, ["lb"]) == ["web9", "web10", "lb", "db"]
+
+
+def test_servers_that_need_each_other_share_a_wave(inventory):
+    assert insync_inventory.waves(inventory) == [["gate"], ["web9", "web10", "lb"]]
 
 
 def test_only_the_gateway_leads_on_and_to_ssh_alone(inventory):

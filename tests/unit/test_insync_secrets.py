@@ -14,6 +14,7 @@ def roots(tmp_path):
     for folder in folders:
         (folder / "secrets").mkdir(parents=True)
     (folders[0] / "secrets" / "required.yaml").write_text(yaml.safe_dump(REQUIRED, sort_keys=False))
+    (folders[0] / "secrets" / "shared.yaml").write_text(yaml.safe_dump({"replica": {"db": ["replication"]}}))
     return [str(folder) for folder in folders]
 
 
@@ -56,3 +57,19 @@ def test_a_missing_or_surplus_secret_is_refused(roots, store, values, message):
 def test_a_role_without_its_file_is_refused(roots):
     with pytest.raises(insync_site.SiteError, match=r"secrets/base\.yaml: no such file"):
         insync_secrets.for_roles(roots, ["base"])
+
+
+def test_a_role_gets_what_another_shares_with_it_and_no_more(roots, store):
+    store("base", console="c")
+    store("db", root="r", replication="s")
+    assert insync_secrets.for_roles(roots, ["replica"]) == {"db": {"replication": "s"}}
+    assert insync_secrets.for_roles(roots, ["db", "replica"]) == {"db": {"root": "r", "replication": "s"}}
+
+
+@pytest.mark.parametrize("shared", [{"replica": {"db": ["nosuch"]}}, {"replica": {"nosuch": ["root"]}}])
+def test_sharing_what_there_is_not_is_refused(roots, store, shared):
+    with open(f"{roots[0]}/secrets/shared.yaml", "w", encoding="utf-8") as file:
+        yaml.safe_dump(shared, file)
+    store("db", root="r", replication="s")
+    with pytest.raises(insync_site.SiteError, match=r"shared\.yaml: replica: there is no secret \w+\.\w+ in secrets/"):
+        insync_secrets.for_roles(roots, ["replica"])

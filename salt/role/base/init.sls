@@ -1,4 +1,4 @@
-# What every server has: a name, operators, the one way in, a closed firewall, updates, logs, and the minion itself.
+# What every server has: a name, operators, the one way in, a closed firewall, updates, logs, the fleet's own CA, and the minion itself.
 include:
   - host
   - clock
@@ -8,4 +8,5 @@ include:
   - firewall
   - upgrades
   - journal
+  - fleet_ca
   - salt_minion

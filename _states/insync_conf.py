@@ -1,0 +1,76 @@
+"""The applications' settings on the conf server, as pillar declares them."""
+
+import json
+import os
+
+import insync_conf
+from salt.exceptions import CommandExecutionError, SaltException
+
+__virtualname__ = "insync_conf"
+
+# What the exit codes of `jt sconf load` mean.
+_BAD_INPUT = 2
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def loaded(name, declared, command, environment):
+    """
+    Load what differs between the declared settings of an application and what the conf server holds.
+
+    name (str): the namespace.
+    declared (dict): the settings, with references as ``insync_conf.resolve`` knows them; the secrets come from pillar.
+    command (list of str): how ``jt`` is called; it reads JSON from standard input.
+    environment (dict): what ``jt`` finds in its environment.
+
+    Nothing is removed. Changes name the keys and never their values, which may be secrets.
+
+    .. code-block:: yaml
+
+        conf-web:
+          insync_conf.loaded:
+            - name: web
+            - declared: {greeting: Hello, mysql: {connect: mysql, password: {secret: 'mysql_primary:web_password'}}}
+            - command: [/insync/venv/conf_server_bin/bin/jt, sconf, load, '-', --ns, web, --json]
+            - environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"the conf server holds the {name} settings"}
+    try:
+        values = insync_conf.resolve(declared, __pillar__["endpoints"], __pillar__["secrets"])
+        changes = _planned(command, environment, values)
+        if not changes:
+            return ret
+        if __opts__["test"]:
+            return {**ret, "changes": changes, "result": None, "comment": f"{name}: would be loaded"}
+        done = _jt(command, environment, values)
+    except (insync_conf.ConfError, SaltException) as exc:
+        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    return {**ret, "changes": changes, "comment": f"revision {done['rev']} is loaded"}
+
+
+def _planned(command, environment, values):
+    """{"added": [...], "updated": [...]}, without what is empty; all is added where jt is still to be installed."""
+    if __opts__["test"] and not os.path.exists(command[0]):
+        return {"added": sorted(values)}
+    planned = _jt([*command, "--dry-run"], environment, values)
+    return {key: planned[key] for key in ("added", "updated") if planned[key]}
+
+
+def _jt(command, environment, values):
+    done = __salt__["cmd.run_all"](
+        command,
+        stdin=json.dumps(values, sort_keys=True),
+        env=environment,
+        python_shell=False,
+        ignore_retcode=True,
+        timeout=60,
+        # Values are secrets; the call is logged without them.
+        output_loglevel="quiet",
+    )
+    if done["retcode"] == 0:
+        return json.loads(done["stdout"])
+    said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
+    remedy = "; mend pillar/role/conf_server.sls, nothing was loaded" if done["retcode"] == _BAD_INPUT else ""
+    raise CommandExecutionError(f"{said or 'jt said nothing'}{remedy}")

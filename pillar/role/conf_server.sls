@@ -1,0 +1,55 @@
+# The conf server, and what it tells the applications. Package, virtualenv and command are Insync's: change them here.
+apps:
+  conf_server:
+    description: Insync conf server
+    virtualenv: /insync/venv/conf_server_bin
+    command: >-
+      ${VENV}/bin/python -m gunicorn --preload --no-control-socket --worker-class gthread --workers 1 --threads 8
+      --graceful-timeout 10 --worker-tmp-dir /dev/shm --certfile ${CREDENTIALS_DIRECTORY}/tls_certificate
+      --keyfile ${CREDENTIALS_DIRECTORY}/tls_key --bind ${ADDRESS}:${PORT} insync_conf_server.wsgi:application
+    endpoint: conf-server
+    credentials: {tls_certificate: 'tls:certificate', tls_key: 'tls:key'}
+    settings: {namespaces: [web, license, mailer, periodic_mailer]}
+    # Each namespace is read with its own token, of which the server keeps a hash; admin reads and writes all.
+    readers:
+      admin: conf_server:admin_token
+      web: conf_server:web_token
+      license: conf_server:license_token
+      mailer: conf_server:mailer_token
+      periodic_mailer: conf_server:periodic_mailer_token
+    memory_max: 256M
+
+conf:
+  jt: /insync/venv/conf_server_bin/bin/jt
+  # How jt is called; the values come in as JSON on its standard input, never on its command line.
+  load: [sconf, load, '-', --ns, '{namespace}', --json]
+  admin_token: {secret: 'conf_server:admin_token'}
+  # {secret: role:key} stands for a secret, connect: <service> for the host and port of that service in the inventory.
+  namespaces:
+    web:
+      greeting: Welcome to Insync
+      current_versions: {mac: 3.9.6.60027, windows: 3.9.6.60027}
+      mail_from: Insync <noreply@insynchq.com>
+      mysql: {connect: mysql, user: web, password: {secret: 'mysql_primary:web_password'}, database: insync}
+      redis: {connect: redis, user: web, password: {secret: 'redis:web_password'}}
+      beanstalkd: {connect: beanstalkd, tube: mail}
+    license:
+      mysql: {connect: mysql, user: license, password: {secret: 'mysql_primary:license_password'}, database: insync}
+      redis: {connect: redis, user: license, password: {secret: 'redis:license_password'}}
+    mailer:
+      beanstalkd: {connect: beanstalkd, tube: mail}
+      mysql: {connect: mysql, user: mailer, password: {secret: 'mysql_primary:mailer_password'}, database: insync_mail}
+      # The relay is the site's: its settings.sls names it.
+      smtp: {host: localhost, port: 587, user: insync, password: {secret: 'conf_server:smtp_password'}}
+      retry: {attempts: 5, delay_seconds: 60}
+    periodic_mailer:
+      interval_seconds: 86400
+      subject: Your day with Insync
+      mail_from: Insync <noreply@insynchq.com>
+      mysql:
+        connect: mysql
+        user: periodic_mailer
+        password: {secret: 'mysql_primary:periodic_mailer_password'}
+        database: insync
+      redis: {connect: redis, user: periodic_mailer, password: {secret: 'redis:periodic_mailer_password'}}
+      beanstalkd: {connect: beanstalkd, tube: mail}

@@ -1,0 +1,11 @@
+# The backends of /license. Package, virtualenv and command are the application's: change them here when it does.
+apps:
+  license:
+    description: Insync license
+    virtualenv: /insync/venv/license
+    command: >-
+      ${VENV}/bin/python -m gunicorn --preload --no-control-socket --worker-class gthread --workers 1 --threads 16
+      --keep-alive 75 --graceful-timeout 30 --worker-tmp-dir /dev/shm --bind ${ADDRESS}:${PORT} insync_license.wsgi:application
+    credentials: {conf_token: 'conf_server:license_token'}
+    settings: {namespace: license}
+    memory_max: 256M

@@ -1,0 +1,11 @@
+# The sender of queued mails. Package, virtualenv and command are the application's: change them here when it does.
+apps:
+  mailer:
+    description: Insync mailer
+    virtualenv: /insync/venv/mailer
+    command: ${VENV}/bin/insync-mailer
+    # On loopback: health, readiness, version and counters.
+    port: 8121
+    credentials: {conf_token: 'conf_server:mailer_token'}
+    settings: {namespace: mailer}
+    memory_max: 128M

@@ -1,0 +1,11 @@
+# The sender of regular mails. Package, virtualenv and command are the application's: change them here when it does.
+apps:
+  periodic_mailer:
+    description: Insync periodic mailer
+    virtualenv: /insync/venv/periodic_mailer
+    command: ${VENV}/bin/insync-periodic-mailer
+    # On loopback: health, readiness, version and counters.
+    port: 8131
+    credentials: {conf_token: 'conf_server:periodic_mailer_token'}
+    settings: {namespace: periodic_mailer}
+    memory_max: 128M

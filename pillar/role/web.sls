@@ -1,0 +1,11 @@
+# The web backends. Package, virtualenv and command are the application's: change them here when it does.
+apps:
+  web:
+    description: Insync web
+    virtualenv: /insync/venv/web
+    command: >-
+      ${VENV}/bin/python -m gunicorn --preload --no-control-socket --worker-class gthread --workers 2 --threads 16
+      --keep-alive 75 --graceful-timeout 30 --worker-tmp-dir /dev/shm --bind ${ADDRESS}:${PORT} insync_web.wsgi:application
+    credentials: {conf_token: 'conf_server:web_token'}
+    settings: {namespace: web}
+    memory_max: 512M

@@ -1,0 +1,83 @@
+{#- The applications of this server: a user, settings, credentials, a unit, and a first release where there is none. -#}
+{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, secret, settings, slots with context %}
+include:
+  - fleet_ca
+{%- for name, app in apps.items() %}
+{%- set user = 'insync-' ~ name | replace('_', '-') %}
+
+app-{{ name }}-user:
+  user.present:
+    - name: {{ user }}
+    - system: True
+    - usergroup: True
+    - home: /nonexistent
+    - createhome: False
+    - shell: /usr/sbin/nologin
+
+app-{{ name }}-credentials:
+  file.directory:
+    - name: /etc/insync/{{ name }}/credentials
+    - user: root
+    - group: root
+    - mode: '0700'
+    - makedirs: True
+    - dir_mode: '0755'
+
+{%- for credential, reference in app.credentials.items() %}
+
+app-{{ name }}-credential-{{ credential }}:
+  file.managed:
+    - name: /etc/insync/{{ name }}/credentials/{{ credential }}
+    - contents: {{ secret(reference) | tojson }}
+    - user: root
+    - group: root
+    - mode: '0600'
+    - show_changes: False
+    - require:
+      - file: app-{{ name }}-credentials
+    - watch_in:
+      - insync_release: app-{{ name }}-release
+{%- endfor %}
+
+app-{{ name }}-settings:
+  file.managed:
+    - name: /etc/insync/{{ name }}/settings.json
+    - contents: {{ settings(app) | tojson }}
+    - user: root
+    - group: {{ user }}
+    - mode: '0640'
+    - show_changes: False
+    - require:
+      - file: app-{{ name }}-credentials
+      - user: app-{{ name }}-user
+
+app-{{ name }}-unit:
+  file.managed:
+    - name: /etc/systemd/system/{{ name }}{{ '@' if name in slots }}.service
+    - source: salt://app/files/app.service.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - context:
+        address: {{ address }}
+        app: {{ app | tojson }}
+        name: {{ name }}
+        slotted: {{ name in slots }}
+        user: {{ user }}
+
+{#- From the first start on the release is the release verbs' business: this starts what is stopped, and moves nothing. #}
+app-{{ name }}-release:
+  insync_release.serving:
+    - name: {{ name }}
+    - lock: {{ locks[name] | tojson }}
+    - link: {{ app.virtualenv }}
+    - slots: {{ slots[name] | default({'main': app.port | default(endpoints[app.endpoint].port if 'endpoint' in app)}) | tojson }}
+    - index: {{ index }}
+    - ca: {{ ca }}
+    - require:
+      - file: fleet-ca-certificate
+    - watch:
+      - file: app-{{ name }}-settings
+      - file: app-{{ name }}-unit
+{%- endfor %}

@@ -1,0 +1,37 @@
+{#- What the conf server tells the applications; jt loads it with a token that only root can read. -#}
+{%- from 'conf/map.jinja' import conf, reaches, token with context %}
+
+conf-token:
+  file.managed:
+    - name: /etc/insync/jt/token
+    - contents: {{ token | tojson }}
+    - user: root
+    - group: root
+    - mode: '0600'
+    - makedirs: True
+    - dir_mode: '0755'
+    - show_changes: False
+
+conf-settings:
+  file.managed:
+    - name: /etc/insync/jt/settings.json
+    - contents: {{ reaches | tojson }}
+    - user: root
+    - group: root
+    - mode: '0644'
+    - require:
+      - file: conf-token
+
+{%- for namespace, declared in conf.namespaces.items() %}
+{%- set load = conf.load | map('replace', '{namespace}', namespace) | list %}
+
+conf-{{ namespace }}:
+  insync_conf.loaded:
+    - name: {{ namespace }}
+    - declared: {{ declared | tojson }}
+    - command: {{ ([conf.jt] + load) | tojson }}
+    - environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
+    - require:
+      - file: conf-settings
+      - insync_release: app-conf_server-release
+{%- endfor %}

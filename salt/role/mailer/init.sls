@@ -1,0 +1,3 @@
+# Takes mails from the queue and sends them.
+include:
+  - app

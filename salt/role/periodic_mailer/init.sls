@@ -1,0 +1,3 @@
+# Queues the mails that are due regularly.
+include:
+  - app

@@ -1,0 +1,3 @@
+# A backend of www.insynchq.com.
+include:
+  - app

@@ -1,0 +1,39 @@
+"""What the declared settings come to."""
+
+import insync_conf
+import pytest
+
+ENDPOINTS = {"mysql": {"port": 3306, "hosts": {"db": "db.example.internal"}}}
+SECRETS = {"mysql_primary": {"web_password": "s3cret"}}
+
+
+def test_references_are_replaced_and_the_rest_stays():
+    declared = {
+        "greeting": "Hello",
+        "limits": {"seconds": 5, "names": ["a", "b"]},
+        "mysql": {"connect": "mysql", "user": "web", "password": {"secret": "mysql_primary:web_password"}},
+        "elsewhere": {"connect": "mysql", "port": 3307},
+    }
+    assert insync_conf.resolve(declared, ENDPOINTS, SECRETS) == {
+        "greeting": "Hello",
+        "limits": {"seconds": 5, "names": ["a", "b"]},
+        "mysql": {"host": "db.example.internal", "port": 3306, "user": "web", "password": "s3cret"},
+        "elsewhere": {"host": "db.example.internal", "port": 3307},
+    }
+
+
+@pytest.mark.parametrize(
+    "declared, message",
+    [
+        ({"greeting": None}, "greeting: has no value"),
+        ({"mysql": {"user": None}}, "mysql.user: has no value"),
+        ({"mysql": {"connect": "mysq"}}, "mysql: there is no service 'mysq'; those that are: mysql"),
+        ({"a": {"b": {"secret": "mysql_primary:x"}}}, "a.b: there is no secret mysql_primary:x; see pillar/secrets/"),
+        ({"a": {"secret": "nobody:web_password"}}, "a: there is no secret nobody:web_password; see pillar/secrets/"),
+        ({"a": {"secret": 5}}, "a: there is no secret 5; see pillar/secrets/"),
+    ],
+)
+def test_what_cannot_be_made_out_is_named(declared, message):
+    with pytest.raises(insync_conf.ConfError) as caught:
+        insync_conf.resolve(declared, ENDPOINTS, SECRETS)
+    assert str(caught.value) == message
