@@ -47,7 +47,16 @@ def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, source):
     if source == "world":
         _route_to_private(fleet)
     reached = json.loads(fleet.ok(source, "python3", "-c", PROBE, json.dumps(targets)))
-    assert reached == sorted([address, port] for address, port in targets if _declared(source, address, port))
+    idle = {(address, port) for server in SERVERS for address, port in _idle_slots(fleet, server)}
+    declared = {(address, port) for address, port in targets if _declared(source, address, port)}
+    assert reached == sorted([address, port] for address, port in declared - idle)
+
+
+def _idle_slots(fleet, server):
+    """Where ``server`` would serve a release, but does not now: nothing listens there, whoever may connect."""
+    offered = insync_inventory.services_of(INVENTORY, server)
+    in_use = _in_use(fleet, server)
+    return [(INVENTORY["hosts"][server]["private"], one["port"]) for name, one in offered.items() if name not in in_use]
 
 
 def _route_to_private(fleet):
@@ -58,24 +67,42 @@ def _route_to_private(fleet):
 
 
 HELLO = """
-import socket, sys
-address, port, banner = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
+import json, socket, sys, urllib.error, urllib.request
+address, port, health = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 with socket.create_connection((address, port), 10) as connection:
-    if banner:
-        connection.settimeout(10)
-        assert connection.recv(len(banner)) == banner
+    connection.settimeout(10)
+    banner = health.get("banner", "").encode()
+    assert connection.recv(len(banner)) == banner if banner else True
+if "http" in health:
+    try:
+        status = urllib.request.urlopen(f"http://{address}:{port}{health['http']['path']}", timeout=10).status
+    except urllib.error.HTTPError as answer:
+        sys.exit(f"{answer.code}: {answer.read().decode()}")
+    assert status == health["http"]["status"], status
 """
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_declared_client_finds_every_service_healthy(fleet, server):
-    for name, service in insync_inventory.services_of(INVENTORY, server).items():
+    for name, service in _in_use(fleet, server).items():
         assert fleet.ok(server, "systemctl", "is-active", service["unit"]).strip() == "active", name
         client = service["clients"][0]
         if client != "world":
             client = next(host for host in insync_inventory.hosts_with(INVENTORY, client) if host != server)
         address = INVENTORY["hosts"][server][service["network"]]
-        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), service["health"].get("banner", ""))
+        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), json.dumps(service["health"]))
+
+
+def _in_use(fleet, server):
+    """What ``server`` offers; of the release slots of an application those that run, and one has to."""
+    offered = insync_inventory.services_of(INVENTORY, server)
+    for pool in {service["slot_of"] for service in offered.values() if "slot_of" in service}:
+        slots = {name: one for name, one in offered.items() if one.get("slot_of") == pool}
+        states = {name: fleet.run(server, "systemctl", "is-active", one["unit"]) for name, one in slots.items()}
+        idle = [name for name, state in states.items() if state.returncode]
+        assert len(idle) < len(slots), f"{server}: no slot of {pool} runs"
+        offered = {name: one for name, one in offered.items() if name not in idle}
+    return offered
 
 
 def _declared(source, address, port):

@@ -1,0 +1,260 @@
+"""Who may do what on the web path: accounts, tokens, units and secrets, tried with the real ones; and wrong input."""
+
+import json
+
+import pytest
+
+from tests.fleet import web
+from tests.fleet.conftest import INVENTORY, changed, failed
+from tests.fleet.web import SECRETS
+
+HOSTS = INVENTORY["hosts"]
+APPS = [
+    ("web-lb02", "web@blue"),
+    ("license01", "license@blue"),
+    ("beanstalkd", "mailer"),
+    ("beanstalkd", "periodic_mailer"),
+    ("ct1", "conf_server"),
+]
+
+SQL = """
+import json, sys, pymysql
+ask = json.load(sys.stdin)
+# As text PyMySQL would send it in latin1.
+ask["login"]["password"] = ask["login"]["password"].encode()
+try:
+    with pymysql.connect(host="db.insync.internal", connect_timeout=5, **ask["login"]) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(ask["sql"])
+            print(json.dumps("allowed"))
+except pymysql.MySQLError as exc:
+    print(json.dumps(exc.args[0]))
+"""
+TLS = {"ca": "/etc/insync/fleet-ca.crt"}
+# MariaDB's numbers for what it refuses: a login, a command on a table, another right, a connection without TLS.
+LOGIN, COMMAND, RIGHT, INSECURE = 1045, 1142, 1227, 3159
+
+
+def sql(fleet, server, app, statement, password=None, tls=TLS):
+    """Return "allowed", or the number of MariaDB's error, for the account of ``app`` from ``server``."""
+    secret = SECRETS["mysql_primary"][f"{app}_password"] if password is None else password
+    login = {"user": app, "password": secret, "ssl": tls} if tls else {"user": app, "password": secret}
+    python = f"/insync/venv/{'web' if server.startswith('web') else app}/bin/python"
+    asked = json.dumps({"login": login, "sql": statement})
+    return json.loads(fleet.ok(server, python, "-c", SQL, stdin=asked))
+
+
+@pytest.mark.parametrize(
+    "server, app, statement, answer",
+    [
+        ("web02", "web", "SELECT COUNT(*) FROM insync.users", "allowed"),
+        ("web02", "web", "DELETE FROM insync.users", COMMAND),
+        ("web02", "web", "UPDATE insync.users SET digest = 1", COMMAND),
+        ("web02", "web", "DROP TABLE insync.users", COMMAND),
+        ("web02", "web", "CREATE TABLE insync.mine (id INT)", COMMAND),
+        ("web02", "web", "SELECT * FROM insync_mail.sent_mail", COMMAND),
+        ("web02", "web", "SELECT * FROM mysql.global_priv", COMMAND),
+        ("web02", "web", "CREATE USER mine@localhost", RIGHT),
+        ("web02", "web", "SELECT LOAD_FILE('/etc/passwd') INTO OUTFILE '/tmp/x'", LOGIN),
+        ("license01", "license", "SELECT plan FROM insync.licenses", "allowed"),
+        ("license01", "license", "INSERT INTO insync.licenses VALUES ('x', 'y', 1)", COMMAND),
+        ("beanstalkd", "mailer", "SELECT COUNT(*) FROM insync_mail.sent_mail", "allowed"),
+        ("beanstalkd", "mailer", "SELECT * FROM insync.users", COMMAND),
+    ],
+)
+def test_a_database_account_can_do_what_it_needs_and_no_more(fleet, server, app, statement, answer):
+    assert sql(fleet, server, app, statement) == answer
+
+
+def test_the_database_refuses_a_wrong_password_a_foreign_server_and_a_login_without_tls(fleet):
+    assert sql(fleet, "web02", "web", "SELECT 1", password="wrong") == LOGIN
+    assert sql(fleet, "web02", "web", "SELECT 1", tls=None) in (LOGIN, INSECURE)
+    # license's account, with the right password, from a server of web's.
+    assert sql(fleet, "web02", "license", "SELECT 1") == LOGIN
+
+
+def test_a_redis_user_can_do_what_it_needs_and_no_more(fleet):
+    assert web.redis(fleet, ["PING"]) is True
+    for command in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["KEYS", "*"], ["GET", "license:LAB-0001"], ["ACL", "LIST"]):
+        assert "NoPermissionError" in web.redis(fleet, command), command
+    assert "Error" in web.redis(fleet, ["PING"], username="web", password="wrong")
+    assert "Error" in web.redis(fleet, ["PING"], password=""), "nobody without a name"
+
+
+def conf_server(fleet, token, namespace):
+    """Return the status with which the conf server answers; the token goes in on standard input."""
+    url = f"https://ct1.insync.internal:{INVENTORY['services']['conf-server']['port']}/v1/conf/{namespace}"
+    command = [
+        "curl",
+        "--silent",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code}",
+        "--cacert",
+        TLS["ca"],
+        "--config",
+        "-",
+    ]
+    return fleet.ok("web02", *command, url, stdin=f'header = "Authorization: Bearer {token}"\n' if token else "")
+
+
+def test_a_token_opens_its_own_namespace_only(fleet):
+    tokens = SECRETS["conf_server"]
+    assert conf_server(fleet, tokens["web_token"], "web") == "200"
+    assert conf_server(fleet, tokens["web_token"], "mailer") == "403"
+    assert conf_server(fleet, "wrong", "web") == "401"
+    assert conf_server(fleet, "", "web") == "401"
+    assert conf_server(fleet, tokens["admin_token"], "nosuch") == "404"
+
+
+def test_the_relay_takes_nothing_without_tls_and_the_right_password(fleet):
+    talk = """
+import smtplib, ssl, sys
+with smtplib.SMTP("smtp.cloud.test", 587, timeout=10) as relay:
+    codes = [relay.docmd("MAIL FROM:<a@b.test>")[0]]
+    relay.starttls(context=ssl.create_default_context())
+    relay.ehlo()
+    codes.append(relay.docmd("MAIL FROM:<a@b.test>")[0])
+    try:
+        relay.login("insync", "wrong")
+    except smtplib.SMTPAuthenticationError as exc:
+        codes.append(exc.smtp_code)
+print(codes)
+"""
+    assert fleet.ok("beanstalkd", "python3", "-c", talk).strip() == "[530, 530, 535]"
+
+
+# The units.
+
+
+@pytest.mark.parametrize("server, unit", APPS)
+def test_a_unit_can_write_nothing_but_its_own(fleet, server, unit):
+    shown = fleet.ok(
+        server, "systemctl", "show", "--property=User,NoNewPrivileges,ProtectSystem,MemoryMax,Restart", unit
+    )
+    facts = dict(line.split("=", 1) for line in shown.splitlines())
+    assert facts["User"].startswith("insync-") and facts["NoNewPrivileges"] == "yes"
+    assert (facts["ProtectSystem"], facts["Restart"]) == ("strict", "always")
+    assert int(facts["MemoryMax"]) <= 512 * 2**20
+    pid = web.main_pid(fleet, server, unit)
+    for path in ("/etc", "/usr", "/insync/venv", "/var/lib/insync", "/srv"):
+        # As root, in what the unit sees: that root cannot do it either shows that the sandbox is real.
+        done = fleet.run(server, "nsenter", "--target", pid, "--mount", "--", "touch", f"{path}/probe")
+        assert "Read-only file system" in done.stderr, f"{path}: {done.stderr or 'written'}"
+    environ = fleet.ok(server, "cat", f"/proc/{pid}/environ")
+    assert not [value for values in SECRETS.values() for value in values.values() if value in environ]
+    owner = fleet.ok(server, "stat", "--format=%U %a", f"/var/lib/{facts['User']}").split()
+    assert owner == [facts["User"], "700"]
+
+
+WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev"]
+PROBE = "/run/probe"
+READABLE = "/etc /var/lib /var/cache /insync /opt /srv /usr/local -xdev -type f -perm /o+r -size -1M"
+PLACES = (
+    f"grep -rlaFf {PROBE} /var/log /run/log /tmp /etc/systemd /run/systemd/system /var/cache/salt/master/jobs",
+    f"find {READABLE} -print0 | xargs -0 grep -laFf {PROBE}",
+    f"journalctl --no-pager --output=cat | grep -aFf {PROBE}",
+    f"cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -aFf {PROBE}",
+)
+
+
+@pytest.mark.parametrize("server", WHERE)
+def test_no_secret_lies_open(fleet, server):
+    """Not in logs, job returns, unit files, process lists, or any file that everybody may read."""
+    secrets = [value for role, values in SECRETS.items() if role != "base" for value in values.values()]
+    fleet.ok(server, "sh", "-c", f"umask 077; cat > {PROBE}", stdin="\n".join(secrets) + "\n")
+    try:
+        for script in PLACES:
+            assert fleet.run(server, "sh", "-c", script).stdout[:500] == "", f"{server}: {script}"
+        assert "cat" in fleet.ok(server, "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"), "it looks"
+    finally:
+        fleet.ok(server, "rm", PROBE)
+
+
+# Wrong input: one clear line, and what runs goes on.
+
+
+def single(fleet, server, function, **arguments):
+    """Apply one state on ``server``; return what it reports."""
+    given = [f"{key}={json.dumps(value)}" for key, value in arguments.items()]
+    (states,) = fleet.salt(server, "state.single", function, *given).values()
+    assert isinstance(states, dict), states
+    return next(iter(states.values()))
+
+
+HASH = " --hash=sha256:" + "0" * 64
+LOCKS = {
+    "a package that is not there": ("insync-nosuch==1.0.0" + HASH, "insync-nosuch"),
+    "a version that is not there": ("insync-web==9.9.9" + HASH, "no version of insync-web==9.9.9"),
+    "a wrong hash": ("insync-web==1.0.0" + HASH, "Hash mismatch for `insync-web==1.0.0`"),
+}
+
+
+def probe(fleet, lock):
+    """Install an application that web02 does not have, as a blank server would; return what the state reports."""
+    index = "https://dev.insync.internal/insync/stable/+simple/"
+    arguments = {"link": "/insync/venv/probe", "slots": {"main": 8199}, "index": index, "ca": TLS["ca"]}
+    return single(fleet, "web02", "insync_release.serving", name="probe", lock=lock + "\n", **arguments)
+
+
+@pytest.mark.parametrize("case", LOCKS)
+def test_what_the_index_does_not_have_is_one_line_and_leaves_nothing(fleet, case):
+    lock, message = LOCKS[case]
+    result = probe(fleet, lock)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert message in result["comment"] and "\n" not in result["comment"]
+    assert fleet.run("web02", "sh", "-c", "ls -d /insync/venv/probe* | grep -v lock").stdout == ""
+    assert web.missing(fleet, "web02") == []
+
+
+def test_an_index_that_is_down_is_one_line_and_what_runs_goes_on(fleet):
+    with web.Stopped(fleet, "dev", "nginx"):
+        result = probe(fleet, LOCKS["a wrong hash"][0])
+        assert (result["result"], result["changes"]) == (False, {})
+        assert "dev.insync.internal" in result["comment"] and "\n" not in result["comment"]
+        assert web.missing(fleet, "web02") == []
+        (states,) = fleet.highstate("web02").values()
+        assert (failed(states), changed(states)) == ([], []), "what is installed needs no index"
+
+
+@pytest.mark.parametrize(
+    "declared, message",
+    [
+        ({"greeting": None}, "greeting: has no value"),
+        ({"mysql": {"connect": "nosuch"}}, "mysql: there is no service 'nosuch'"),
+        ({"mysql": {"password": {"secret": "nobody:has"}}}, "there is no secret nobody:has"),
+        ({"": "empty"}, "nothing was loaded"),
+    ],
+)
+def test_a_malformed_setting_is_named_and_nothing_is_loaded(fleet, declared, message):
+    jt = "/insync/venv/conf_server_bin/bin/jt"
+    environment = {"INSYNC_SETTINGS": "/etc/insync/jt/settings.json", "JT_TOKEN_FILE": "/etc/insync/jt/token"}
+    before = json.loads(web.get(fleet, "/version")[1])["conf_rev"]
+    command = [jt, "sconf", "load", "-", "--ns", "web", "--json"]
+    result = single(
+        fleet, "ct1", "insync_conf.loaded", name="web", declared=declared, command=command, environment=environment
+    )
+    assert (result["result"], result["changes"]) == (False, {})
+    assert message in result["comment"]
+    assert json.loads(web.get(fleet, "/version")[1])["conf_rev"] == before
+
+
+def test_no_highstate_moves_or_restarts_a_release(fleet):
+    unit = web.active_unit(fleet, "web02")
+    before = web.main_pid(fleet, "web02", unit)
+    record = fleet.ok("web02", "cat", "/var/lib/insync/web/state.json")
+    fleet.ok(
+        "web02",
+        "sh",
+        "-c",
+        "echo '# by hand' >> /etc/systemd/system/web@.service; echo {} > /etc/insync/web/settings.json",
+    )
+    (states,) = fleet.highstate("web02").values()
+    assert (failed(states), changed(states)) == ([], ["app-web-settings", "app-web-unit"])
+    assert web.main_pid(fleet, "web02", unit) == before
+    assert fleet.ok("web02", "cat", "/var/lib/insync/web/state.json") == record
+    fleet.ok("web02", "systemctl", "stop", unit)
+    (states,) = fleet.highstate("web02").values()
+    assert changed(states) == ["app-web-release"], "what is stopped is started"
+    fleet.eventually(lambda: web.missing(fleet, "web02") == [])

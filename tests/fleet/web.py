@@ -1,0 +1,130 @@
+"""The web path as its users see it: a browser in insync-world, the mail relay, what the servers say of themselves."""
+
+import base64
+import json
+import re
+import uuid
+
+import yaml
+
+from tests.fleet.conftest import INVENTORY, ROOT
+
+SITE = "https://www.insynchq.com"
+MAILS = "/var/lib/smtp-sink/mail/new"
+SECRETS = yaml.safe_load((ROOT / "lab" / "fake_secrets.yaml").read_text(encoding="utf-8"))
+
+
+def get(fleet, path, *options):
+    """Return (status, body) of a request from the internet; options are curl's."""
+    command = ["curl", "--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}", *options]
+    body, _, status = fleet.run("world", *command, f"{SITE}{path}").stdout.rpartition("\n")
+    return int(status or 0), body
+
+
+def sign_up(fleet, email):
+    """Sign ``email`` up from the internet; return (status, answer)."""
+    data = ["--header", "Content-Type: application/json", "--data", json.dumps({"email": email})]
+    status, body = get(fleet, "/signup", *data)
+    return status, json.loads(body) if body.startswith("{") else body
+
+
+def address(kind="new"):
+    """Return an e-mail address that nobody has used yet; ``kind`` is its beginning."""
+    return f"{kind}-{uuid.uuid4().hex[:12]}@customer.test"
+
+
+def mails_to(fleet, recipient):
+    """Return the texts of the mails that the relay took for ``recipient``."""
+    script = (
+        f'cd {MAILS} && grep -lF -e "Delivered-To: $0" -- * 2>/dev/null | while read f; do base64 -w0 "$f"; echo; done'
+    )
+    lines = fleet.run("cloud", "sh", "-c", script, recipient).stdout.split()
+    return [base64.b64decode(line).decode() for line in lines]
+
+
+def readiness(fleet, server, app="web"):
+    """Return what the application on ``server`` tells the load balancer of itself; {} if it does not answer."""
+    private = INVENTORY["hosts"][server]["private"]
+    ports = [INVENTORY["services"][f"{app}-{slot}"]["port"] for slot in ("blue", "green")]
+    for port in ports:
+        said = fleet.run("web-lb02", "curl", "--silent", "--max-time", "5", f"http://{private}:{port}/readyz").stdout
+        if said:
+            return json.loads(said)
+    return {}
+
+
+def missing(fleet, server, app="web"):
+    """Return the names of the checks that fail in the readiness of the application on ``server``."""
+    checks = readiness(fleet, server, app).get("checks", {"no answer": {"ok": False}})
+    return sorted(name for name, check in checks.items() if not check["ok"])
+
+
+def loopback(fleet, server, port, path):
+    """Return what a program on ``server`` answers on loopback, as (status, dict)."""
+    command = ["curl", "--silent", "--max-time", "5", "--write-out", "\n%{http_code}", f"http://127.0.0.1:{port}{path}"]
+    body, _, status = fleet.run(server, *command).stdout.rpartition("\n")
+    return int(status or 0), json.loads(body) if body else {}
+
+
+def stats(fleet):
+    """Return the mailer's counters."""
+    return loopback(fleet, "beanstalkd", 8121, "/stats")[1]
+
+
+def buried(fleet):
+    """Return how many jobs of the tube mail are buried, as beanstalkd itself counts."""
+    private = INVENTORY["hosts"]["beanstalkd"]["private"]
+    port = INVENTORY["services"]["beanstalkd"]["port"]
+    script = f"printf 'stats-tube mail\\r\\nquit\\r\\n' | python3 -c \"{_PIPE}\" {private} {port}"
+    said = fleet.ok("beanstalkd", "sh", "-c", script)
+    found = re.search(r"current-jobs-buried: (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+_PIPE = (
+    "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); "
+    "s.sendall(sys.stdin.buffer.read()); sys.stdout.write(b''.join(iter(lambda: s.recv(65536), b'')).decode())"
+)
+
+
+REDIS = """
+import json, sys, redis
+ask = json.load(sys.stdin)
+try:
+    tls = {"ssl": True, "ssl_ca_certs": "/etc/insync/fleet-ca.crt", "decode_responses": True}
+    client = redis.Redis("redis.insync.internal", socket_timeout=5, **tls, **ask["login"])
+    print(json.dumps(client.execute_command(*ask["command"])))
+except redis.RedisError as exc:
+    print(json.dumps(f"{type(exc).__name__}: {exc}"))
+"""
+
+
+def redis(fleet, command, **login):
+    """Return what redis answers web02, or the error; ``login`` is username and password, web's own if left out."""
+    login = login or {"username": "web", "password": SECRETS["redis"]["web_password"]}
+    asked = json.dumps({"login": login, "command": command})
+    return json.loads(fleet.ok("web02", "/insync/venv/web/bin/python", "-c", REDIS, stdin=asked))
+
+
+def active_unit(fleet, server, app="web"):
+    """Return the unit of the slot that serves on ``server``."""
+    record = json.loads(fleet.ok(server, "cat", f"/var/lib/insync/{app}/state.json"))
+    return f"{app}@{record['slot']}"
+
+
+def main_pid(fleet, server, unit):
+    """Return the process id (str) of ``unit`` on ``server``."""
+    return fleet.ok(server, "systemctl", "show", "--property=MainPID", "--value", unit).strip()
+
+
+class Stopped:
+    """Stops a unit on a server for the length of a ``with``, and starts it again whatever happens."""
+
+    def __init__(self, fleet, server, unit):
+        self.fleet, self.server, self.unit = fleet, server, unit
+
+    def __enter__(self):
+        self.fleet.ok(self.server, "systemctl", "stop", self.unit)
+
+    def __exit__(self, *_):
+        self.fleet.ok(self.server, "systemctl", "start", self.unit)
