@@ -170,13 +170,9 @@ def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, nam
 
 def test_a_backend_that_is_not_ready_gets_no_request(fleet):
     """Its own way to redis is cut: the other backend serves alone, and nobody in the world notices."""
-    rule = f"ip daddr {INVENTORY['hosts']['redis']['private']} drop"
-    fleet.ok(
-        "web02",
-        "sh",
-        "-c",
-        f"nft -f - <<'END'\ntable ip cut {{ chain out {{ type filter hook output priority 0; {rule}; }} }}\nEND",
-    )
+    drop = f"ip daddr {INVENTORY['hosts']['redis']['private']} drop"
+    chain = f"chain out {{\ntype filter hook output priority 0;\n{drop}\n}}"
+    fleet.ok("web02", "nft", "-f", "-", stdin=f"table ip cut {{\n{chain}\n}}\n")
     try:
         fleet.eventually(lambda: web.missing(fleet, "web02") == ["redis"], 30, why="web02 does not notice")
         fleet.eventually(lambda: hosts_that_answer(fleet) == {"web-lb02"}, 15, why="web02 is still asked")

@@ -1,9 +1,11 @@
 """Restarts, a blank droplet, the step from the previous revision, and a new Salt release."""
 
 import concurrent.futures
+import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import insync_release
 import pytest
@@ -55,15 +57,15 @@ def checkout(tmp_path):
     return target
 
 
-def _deploy(fleet, checkout, wheelhouse):
-    """Deploy ``checkout`` as an operator would: put it on ct1 and run its bootstrap there."""
+def _deploy(fleet, checkout, wheelhouse, site="/srv/insync/site"):
+    """Deploy ``checkout`` as an operator would: put it on ct1 and run its bootstrap there, with this site folder."""
     files = subprocess.run(["bootstrap/files"], cwd=checkout, capture_output=True, check=True).stdout
     pack = ["tar", "-cf", "-", "--no-recursion", "-T", "-"]
     tar = subprocess.run(pack, cwd=checkout, input=files, capture_output=True, check=True).stdout
     unpack = "rm -rf /root/other && mkdir /root/other && tar -C /root/other -xmf -"
     subprocess.run(["podman", "exec", "-i", "insync-ct1", "sh", "-c", unpack], input=tar, check=True)
     assert _podman("cp", str(wheelhouse), "insync-ct1:/root/").returncode == 0
-    bootstrap = f"/root/other/bootstrap/ct1 --site /srv/insync/site --wheelhouse /root/{wheelhouse.name}"
+    bootstrap = f"/root/other/bootstrap/ct1 --site {site} --wheelhouse /root/{wheelhouse.name}"
     fleet.ok("ct1", "sh", "-c", bootstrap, timeout=600)
     synced = ["salt-run", "insync.sync"]
     fleet.eventually(lambda: fleet.run("ct1", *synced).returncode == 0, seconds=240, why="some minions are not in step")
@@ -74,18 +76,31 @@ def _wheelhouse(checkout):
     return pathlib.Path(subprocess.run(build, capture_output=True, text=True, check=True).stdout.strip())
 
 
+def _own_site(fleet, checkout, tmp_path):
+    """Put the site folder that the lab of ``checkout`` would make on ct1: another revision has other secrets."""
+    write = "import pathlib; from lab import paths, site; site.write(pathlib.Path('{}'), paths.KEYS)"
+    environment = {**os.environ, "PYTHONPATH": f"{checkout}:{checkout}/_utils", "PYTHONWARNINGS": "ignore"}
+    make = [sys.executable, "-c", write.format(tmp_path / "site")]
+    subprocess.run(make, cwd=checkout, env=environment, check=True, timeout=300)
+    pack = ["tar", "-C", str(tmp_path / "site"), "--exclude=S.*", "-cf", "-", "."]
+    tar = subprocess.run(pack, capture_output=True, check=True).stdout
+    unpack = "rm -rf /root/other-site && mkdir /root/other-site && tar -C /root/other-site -xmf -"
+    subprocess.run(["podman", "exec", "-i", "insync-ct1", "sh", "-c", unpack], input=tar, check=True)
+    return "/root/other-site"
+
+
 # What reaches servers; a revision that touches none of it is no step.
 DEPLOYED = ("salt", "pillar", "bootstrap", "_modules", "_states", "_runners", "_utils", "top.sls")
 
 
-def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout):
+def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout, tmp_path):
     assert _git(checkout, "rev-parse", "--is-shallow-repository") == "false", "clone with the whole history"
     revisions = _git(checkout, "rev-list", "--max-count=2", "HEAD", "--", *DEPLOYED).split()
     assert len(revisions) == 2, "no earlier revision touches what is deployed"
     _git(checkout, "checkout", "--quiet", revisions[1])
     servers = ["ct1", "web02", "db"]
     try:
-        _deploy(fleet, checkout, _wheelhouse(checkout))
+        _deploy(fleet, checkout, _wheelhouse(checkout), _own_site(fleet, checkout, tmp_path))
         assert {server: failed(states) for server, states in fleet.highstate(servers).items()} == dict.fromkeys(
             servers, []
         )
