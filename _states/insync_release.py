@@ -46,24 +46,27 @@ def serving(name, lock, link, slots, index, ca):
               - file: app-web-unit
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": ""}
+    release = _Release(name, link, slots)
     try:
-        record = _read(name)
-        first = record or {"release": insync_venv.release_id(lock), "slot": next(iter(slots))}
-        unit = _unit(name, first["slot"], slots)
+        record = _read(name, slots)
+        first = record or _first(name, lock, slots)
         changes = {} if record else {"release": {"old": None, "new": first["release"]}}
-        changes.update(_stopped(unit))
-        said = f"release {first['release']} serves as {unit}"
+        changes.update(_drift(release, first) if record else {})
+        changes.update(_stopped(release.unit(first["slot"])))
+        said = f"release {first['release']} serves as {release.unit(first['slot'])}"
         if not changes:
             return {**ret, "comment": f"{said}; the release verbs move it, no highstate does"}
         if __opts__["test"]:
-            return {**ret, "changes": changes, "result": None, "comment": f"{said} would be true"}
+            return {**ret, "changes": changes, "result": None, "comment": f"{said}: would be so"}
         if not record:
-            _install(name, lock, link, first, slots, index, ca)
-        _start(unit)
+            _install(release, lock, first, index, ca)
+        _settle(release, first)
+        _start(release.unit(first["slot"]))
         if not record:
             _write(name, first)
-    except (SaltException, insync_venv.VenvError, OSError, ValueError) as exc:
-        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    except (SaltException, insync_venv.VenvError, OSError) as exc:
+        # Salt would call mod_watch, whose success would hide this.
+        return {**ret, "result": False, "comment": f"{name}: {exc}", "skip_watch": True}
     return {**ret, "changes": changes, "comment": said}
 
 
@@ -71,7 +74,8 @@ def mod_watch(name, slots, **kwargs):
     """Restart ``name`` because what it reads at its start has changed; one with several slots is left to the verbs."""
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} reads the new files at its next start"}
     if len(slots) > 1:
-        __salt__["service.systemctl_reload"]()
+        if not __opts__["test"]:
+            __salt__["service.systemctl_reload"]()
         return ret
     if __opts__["test"]:
         return {**ret, "changes": {name: "restarted"}, "result": None, "comment": f"{name} would be restarted"}
@@ -80,26 +84,80 @@ def mod_watch(name, slots, **kwargs):
     return {**ret, "changes": {name: "restarted"}, "comment": f"{name} was restarted"}
 
 
-def _unit(name, slot, slots):
-    return f"{name}@{slot}" if len(slots) > 1 else name
+class _Release:
+    """Where the parts of an application's release are on this server."""
+
+    def __init__(self, name, link, slots):
+        self.name, self.link, self.slots = name, pathlib.Path(link), slots
+
+    def unit(self, slot):
+        return f"{self.name}@{slot}" if len(self.slots) > 1 else self.name
+
+    def home(self, release):
+        return self.link.with_name(f"{self.link.name}-{release}")
+
+    def environment(self, slot):
+        return _SETTINGS / self.name / f"{slot}.env"
+
+    def text(self, first):
+        slot = first["slot"]
+        found = {
+            "VENV": self.home(first["release"]),
+            "RELEASE": first["release"],
+            "SLOT": slot,
+            "PORT": self.slots[slot],
+        }
+        return "".join(f"{key}={value}\n" for key, value in found.items())
 
 
-def _read(name):
+def _read(name, slots):
     path = _RECORDS / name / "state.json"
     if not path.exists():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if not {"release", "slot"} <= record.keys():
-        raise CommandExecutionError(f"{path} names no release and slot; see what {name} runs and mend it")
-    return record
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["release"] and record["slot"] in slots:
+            return record
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise CommandExecutionError(f"{path} names no release and slot of it; see what {name} runs, and mend or remove it")
+
+
+def _first(name, lock, slots):
+    if not lock:
+        raise CommandExecutionError(f"no first release: the site folder has no releases/{name}.txt; see docs/web.md")
+    return {"release": insync_venv.release_id(lock), "slot": next(iter(slots))}
 
 
 def _write(name, first):
     folder = _RECORDS / name
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    record = {**first, "previous": None, "since": since, "by": "highstate"}
-    _replace(folder / "state.json", json.dumps(record, indent=2) + "\n")
+    _replace(
+        folder / "state.json",
+        json.dumps({**first, "previous": None, "since": since, "by": "highstate"}, indent=2) + "\n",
+    )
+
+
+def _drift(release, record):
+    """What does not lead to the release of the record any more, and would be missed at the next start only."""
+    home, environment = release.home(record["release"]), release.environment(record["slot"])
+    if not insync_venv.is_complete(home):
+        raise CommandExecutionError(
+            f"{home}, the release in service, is gone or half removed; bring it back or release anew"
+        )
+    found = {}
+    if not environment.exists() or environment.read_text(encoding="utf-8") != release.text(record):
+        found[str(environment)] = {"old": "differs", "new": f"release {record['release']}"}
+    if os.path.realpath(release.link) != str(home):
+        found[str(release.link)] = {"old": os.path.realpath(release.link), "new": str(home)}
+    return found
+
+
+def _settle(release, first):
+    """Let settings and link lead to the release; what runs goes on."""
+    _replace(release.environment(first["slot"]), release.text(first))
+    insync_venv.switch(release.link, release.home(first["release"]))
 
 
 def _stopped(unit):
@@ -108,16 +166,10 @@ def _stopped(unit):
     return {unit: {"old": f"not {' and not '.join(missing)}", "new": " and ".join(missing)}} if missing else {}
 
 
-def _install(name, lock, link, first, slots, index, ca):
-    link = pathlib.Path(link)
-    home = link.with_name(f"{link.name}-{first['release']}")
-    insync_venv.build(home, lock, index=index, ca=ca)
-    settings = {"VENV": home, "RELEASE": first["release"], "SLOT": first["slot"], "PORT": slots[first["slot"]]}
-    text = "".join(f"{key}={value}\n" for key, value in settings.items())
-    _replace(_SETTINGS / name / f"{first['slot']}.env", text)
-    insync_venv.switch(link, home)
+def _install(release, lock, first, index, ca):
+    insync_venv.build(release.home(first["release"]), lock, index=index, ca=ca)
     # What an earlier attempt with another lock may have left running.
-    __salt__["service.stop"](_unit(name, first["slot"], slots))
+    __salt__["service.stop"](release.unit(first["slot"]))
 
 
 def _start(unit):
@@ -128,11 +180,16 @@ def _start(unit):
 
 
 def _last_words(unit):
-    command = ["journalctl", "--unit", unit, "--lines=20", "--output=cat", "--no-pager"]
-    lines = __salt__["cmd.run_stdout"](command, python_shell=False, ignore_retcode=True).splitlines()
-    systemd = ("Started", "Starting", "Stopped", "Failed", unit)
-    own = [line for line in lines if line.strip() and not line.startswith(systemd)]
-    return " ".join((own or lines or ["it said nothing"])[-1].split())[:300]
+    """The last line of the last start that tells why: the application's own, else what systemd says of the unit."""
+    shown = ["systemctl", "show", "--property=InvocationID", "--value", unit]
+    invocation = __salt__["cmd.run_stdout"](shown, python_shell=False, ignore_retcode=True).strip()
+    journal = ["journalctl", "--lines=20", "--output=cat", "--no-pager"]
+    for match in ([f"_SYSTEMD_INVOCATION_ID={invocation}"], [f"--unit={unit}"]):
+        lines = __salt__["cmd.run_stdout"]([*journal, *match], python_shell=False, ignore_retcode=True).splitlines()
+        told = [" ".join(line.split()) for line in lines if line.strip()]
+        if told:
+            return told[-1][:300]
+    return "it said nothing"
 
 
 def _replace(path, text):

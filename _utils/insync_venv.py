@@ -52,6 +52,7 @@ def build(home, lock, *, index=None, ca=None, proxy=None, seconds=SECONDS):
             _build(home, lock, index, _environment(ca, proxy), seconds)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
+            _requirements(home).unlink(missing_ok=True)
             raise
         return True
 
@@ -77,15 +78,21 @@ def _alone(home):
 
 def _build(home, lock, index, environment, seconds):
     home.parent.mkdir(parents=True, exist_ok=True)
-    requirements = home.with_name(f"{home.name}.lock")
+    requirements = _requirements(home)
     requirements.write_text(lock, encoding="utf-8")
     where = ["--index-url", index] if index else []
     _uv(["venv", "--python", PYTHON, str(home)], environment, seconds)
-    options = ["--require-hashes", "--compile-bytecode", "--link-mode=copy", "--python", str(home / "bin" / "python")]
+    # Without --no-build the code of a source distribution would run here, as root.
+    options = ["--require-hashes", "--no-build", "--compile-bytecode", "--link-mode=copy"]
+    where += ["--python", str(home / "bin" / "python")]
     _uv(["pip", "sync", *options, *where, str(requirements)], environment, seconds)
     # Whoever reads it trusts the rest: the rest has to be on the disk first.
     os.sync()
     (home / COMPLETE).write_text(release_id(lock), encoding="utf-8")
+
+
+def _requirements(home):
+    return home.with_name(f"{home.name}.lock")
 
 
 def _environment(ca, proxy):
@@ -100,7 +107,7 @@ def _environment(ca, proxy):
 def _uv(arguments, environment, seconds):
     uv = pathlib.Path(sys.executable).with_name("uv")
     command = [str(uv), "--quiet", "--color=never", *arguments]
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False}
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False, "umask": 0o022}
     try:
         done = subprocess.run(command, env=environment, timeout=seconds, **options)
     except subprocess.TimeoutExpired as exc:

@@ -1,5 +1,5 @@
 {#- The applications of this server: a user, settings, credentials, a unit, and a first release where there is none. -#}
-{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, secret, settings, slots with context %}
+{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, settings, slots with context %}
 include:
   - fleet_ca
 {%- for name, app in apps.items() %}
@@ -14,25 +14,35 @@ app-{{ name }}-user:
     - createhome: False
     - shell: /usr/sbin/nologin
 
+app-{{ name }}-folder:
+  file.directory:
+    - name: /etc/insync/{{ name }}
+    - user: root
+    - group: root
+    - mode: '0755'
+    - makedirs: True
+
 app-{{ name }}-credentials:
   file.directory:
     - name: /etc/insync/{{ name }}/credentials
     - user: root
     - group: root
     - mode: '0700'
-    - makedirs: True
-    - dir_mode: '0755'
+    - require:
+      - file: app-{{ name }}-folder
 
 {%- for credential, reference in app.credentials.items() %}
 
 app-{{ name }}-credential-{{ credential }}:
   file.managed:
     - name: /etc/insync/{{ name }}/credentials/{{ credential }}
-    - contents: {{ secret(reference) | tojson }}
+    - source: salt://app/files/credential.j2
+    - template: jinja
     - user: root
     - group: root
     - mode: '0600'
     - show_changes: False
+    - context: {reference: '{{ reference }}'}
     - require:
       - file: app-{{ name }}-credentials
     - watch_in:
@@ -48,7 +58,7 @@ app-{{ name }}-settings:
     - mode: '0640'
     - show_changes: False
     - require:
-      - file: app-{{ name }}-credentials
+      - file: app-{{ name }}-folder
       - user: app-{{ name }}-user
 
 app-{{ name }}-unit:
@@ -70,7 +80,7 @@ app-{{ name }}-unit:
 app-{{ name }}-release:
   insync_release.serving:
     - name: {{ name }}
-    - lock: {{ locks[name] | tojson }}
+    - lock: {{ locks[name] | default('') | tojson }}
     - link: {{ app.virtualenv }}
     - slots: {{ slots[name] | default({'main': app.port | default(endpoints[app.endpoint].port if 'endpoint' in app)}) | tojson }}
     - index: {{ index }}
