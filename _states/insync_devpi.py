@@ -1,4 +1,7 @@
-"""The private package index: devpi itself, its users and its indexes. No password ever is in changes or comments."""
+"""
+The private package index: devpi itself, its users and its indexes. No password ever is in changes or comments, nor in
+arguments, which Salt's debug log and job cache keep: states get ``role:key``, where it is below ``secrets`` in pillar.
+"""
 
 import os
 import pathlib
@@ -73,7 +76,7 @@ def initialised(name, program, user, password):
     name (str): the folder; the one that it is in belongs to ``user``.
     program (str): devpi's virtualenv.
     user (str): the user that devpi runs as.
-    password (str): root's.
+    password (str): where root's is in the secrets.
 
     .. code-block:: yaml
 
@@ -82,17 +85,18 @@ def initialised(name, program, user, password):
             - name: /var/lib/devpi/server
             - program: /opt/devpi
             - user: devpi
-            - password: 'from pillar'
+            - password: pypi_server:root_password  # a place in the secrets
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} holds devpi's data"}
     if pathlib.Path(name).exists():
         return ret
     changes = {"data": {"old": "absent", "new": "present"}}
-    if __opts__["test"]:
-        return {**ret, "changes": changes, "result": None, "comment": f"{name} would be made"}
     try:
-        _run(program, _INIT, name, user, password)
-    except SaltException as exc:
+        secret = _secret(password)
+        if __opts__["test"]:
+            return {**ret, "changes": changes, "result": None, "comment": f"{name} would be made"}
+        _run(program, _INIT, name, user, secret)
+    except (SaltException, insync_devpi.DevpiError) as exc:
         return {**ret, "result": False, "comment": str(exc)}
     return {**ret, "changes": changes}
 
@@ -102,7 +106,8 @@ def users(name, passwords, data, program):
     Make the users of devpi exactly those of ``passwords``; what is tested is whether devpi lets them in.
 
     name (str): devpi's URL on this server.
-    passwords (dict): user -> password, root among them; None for a user that nobody logs in as.
+    passwords (dict): user -> where its password is in the secrets, root among them; None for a user that nobody logs
+        in as.
     data (str): the folder with devpi's data; with it even root's password is mended.
     program (str): devpi's virtualenv.
 
@@ -111,13 +116,14 @@ def users(name, passwords, data, program):
         devpi-users:
           insync_devpi.users:
             - name: http://127.0.0.1:3141
-            - passwords: {root: 'from pillar', uploader: 'from pillar', insync: null}
+            - passwords: {root: 'pypi_server:root_password', insync: null}
             - data: /var/lib/devpi/server
             - program: /opt/devpi
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "the users are those declared"}
-    api = insync_devpi.Api(name, passwords[insync_devpi.ROOT])
     try:
+        passwords = {user: where if where is None else _secret(where) for user, where in passwords.items()}
+        api = insync_devpi.Api(name, passwords[insync_devpi.ROOT])
         if __opts__["test"] and not api.answers():
             fresh = {user: {"old": "absent", "new": "present"} for user in passwords if user != insync_devpi.ROOT}
             return _unanswered(ret, data, fresh)
@@ -143,7 +149,7 @@ def index(name, url, password, settings, data, program):
 
     name (str): ``user/index``.
     url (str): devpi's URL on this server.
-    password (str): root's.
+    password (str): where root's is in the secrets.
     settings (dict): every setting, as devpi's interface names it. A mirror without ``mirror_url`` is one of the public
         index, where devpi itself knows it.
     data (str): the folder with devpi's data.
@@ -155,14 +161,14 @@ def index(name, url, password, settings, data, program):
           insync_devpi.index:
             - name: insync/stable
             - url: http://127.0.0.1:3141
-            - password: 'from pillar'
+            - password: pypi_server:root_password  # a place in the secrets
             - settings: {type: stage, bases: [root/pypi], volatile: False, acl_upload: [uploader], ...}
             - data: /var/lib/devpi/server
             - program: /opt/devpi
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is as declared"}
-    api = insync_devpi.Api(url, password)
     try:
+        api = insync_devpi.Api(url, _secret(password))
         if __opts__["test"] and not api.answers():
             return _unanswered(ret, data, insync_devpi.index_changes(None, settings))
         api.wait()
@@ -180,6 +186,10 @@ def index(name, url, password, settings, data, program):
     except (SaltException, insync_devpi.DevpiError, OSError) as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes}
+
+
+def _secret(where):
+    return insync_devpi.secret(where, __pillar__.get("secrets", {}))
 
 
 def _served(lock):

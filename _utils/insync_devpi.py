@@ -18,7 +18,7 @@ _DEFAULTS = "_pypi_ixconfig_default"
 
 
 class DevpiError(ValueError):
-    """devpi does not answer, or refuses; the message is one line that says what."""
+    """devpi does not answer, or refuses, or a secret is missing; the message is one line that says what."""
 
 
 class Api:
@@ -108,6 +108,21 @@ class Api:
             return exc.code, _json(exc.read())
         except (OSError, http.client.HTTPException) as exc:
             raise DevpiError(f"devpi does not answer on {self.url}: {exc}") from exc
+
+
+def secret(where, secrets):
+    """
+    Return the secret (str) that ``where`` names.
+
+    where (str): ``role:key``.
+    secrets (dict): role -> key -> value.
+    Raises DevpiError if it is missing or empty.
+    """
+    role, _, key = where.partition(":")
+    value = secrets.get(role, {}).get(key)
+    if not value:
+        raise DevpiError(f"there is no secret {where}; see pillar/secrets/")
+    return str(value)
 
 
 def user_changes(there, passwords, accepted):

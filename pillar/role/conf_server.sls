@@ -9,7 +9,7 @@ apps:
       --keyfile ${CREDENTIALS_DIRECTORY}/tls_key --bind ${ADDRESS}:${PORT} insync_conf_server.wsgi:application
     endpoint: conf-server
     credentials: {tls_certificate: 'tls:certificate', tls_key: 'tls:key'}
-    settings: {namespaces: [web, license, mailer, periodic_mailer]}
+    settings: {}
     # Each namespace is read with its own token, of which the server keeps a hash; admin reads and writes all.
     readers:
       admin: conf_server:admin_token
@@ -20,7 +20,8 @@ apps:
     memory_max: 256M
 
 conf:
-  jt: /insync/venv/conf_server_bin/bin/jt
+  # In the virtualenv of the conf server.
+  jt: bin/jt
   # How jt is called; the values come in as JSON on its standard input, never on its command line.
   load: [sconf, load, '-', --ns, '{namespace}', --json]
   admin_token: {secret: 'conf_server:admin_token'}
@@ -34,7 +35,7 @@ conf:
       redis: {connect: redis, user: web, password: {secret: 'redis:web_password'}}
       beanstalkd: {connect: beanstalkd, tube: mail}
     license:
-      mysql: {connect: mysql, user: license, password: {secret: 'mysql_primary:license_password'}, database: insync}
+      mysql: {connect: mysql, user: license, password: {secret: 'mysql_primary:license_password'}, database: insync_license}
       redis: {connect: redis, user: license, password: {secret: 'redis:license_password'}}
     mailer:
       beanstalkd: {connect: beanstalkd, tube: mail}
@@ -50,6 +51,6 @@ conf:
         connect: mysql
         user: periodic_mailer
         password: {secret: 'mysql_primary:periodic_mailer_password'}
-        database: insync
+        database: insync_digest
       redis: {connect: redis, user: periodic_mailer, password: {secret: 'redis:periodic_mailer_password'}}
       beanstalkd: {connect: beanstalkd, tube: mail}

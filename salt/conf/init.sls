@@ -1,16 +1,18 @@
 {#- What the conf server tells the applications; jt loads it with a token that only root can read. -#}
-{%- from 'conf/map.jinja' import conf, reaches, token with context %}
+{%- from 'conf/map.jinja' import conf, jt, reaches with context %}
 
 conf-token:
   file.managed:
     - name: /etc/insync/jt/token
-    - contents: {{ token | tojson }}
+    - source: salt://app/files/credential.j2
+    - template: jinja
     - user: root
     - group: root
     - mode: '0600'
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - context: {reference: '{{ conf.admin_token.secret }}'}
 
 conf-settings:
   file.managed:
@@ -29,7 +31,7 @@ conf-{{ namespace }}:
   insync_conf.loaded:
     - name: {{ namespace }}
     - declared: {{ declared | tojson }}
-    - command: {{ ([conf.jt] + load) | tojson }}
+    - command: {{ ([jt] + load) | tojson }}
     - environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
     - require:
       - file: conf-settings

@@ -1,5 +1,5 @@
 {#- The private package index: devpi on loopback, its users and indexes, behind nginx. -#}
-{%- from 'devpi/map.jinja' import data, devpi, listen, program, root_password, uploader_password with context %}
+{%- from 'devpi/map.jinja' import data, devpi, listen, program, root_secret, uploader_secret with context %}
 {%- set url = 'http://' ~ listen.address ~ ':' ~ listen.port %}
 include:
   - devpi.nginx
@@ -45,7 +45,7 @@ devpi-data:
     - name: {{ data }}
     - program: {{ program }}
     - user: devpi
-    - password: {{ root_password | tojson }}
+    - password: {{ root_secret }}
     - require:
       - insync_devpi: devpi-virtualenv
       - file: devpi-folder
@@ -78,7 +78,7 @@ devpi-service:
 devpi-users:
   insync_devpi.users:
     - name: {{ url }}
-    - passwords: {{ {'root': root_password, devpi.uploader: uploader_password, devpi.owner: None} | tojson }}
+    - passwords: {{ {'root': root_secret, devpi.uploader: uploader_secret, devpi.owner: None} | tojson }}
     - data: {{ data }}
     - program: {{ program }}
     - require:
@@ -99,7 +99,7 @@ devpi-index-{{ name }}:
   insync_devpi.index:
     - name: {{ name }}
     - url: {{ url }}
-    - password: {{ root_password | tojson }}
+    - password: {{ root_secret }}
     - settings: {{ settings | tojson }}
     - data: {{ data }}
     - program: {{ program }}

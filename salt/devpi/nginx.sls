@@ -18,7 +18,8 @@ devpi-nginx-certificate:
 devpi-nginx-key:
   file.managed:
     - name: /etc/nginx/insync.key
-    - contents: {{ tls.key | tojson }}
+    - source: salt://devpi/files/nginx.key.j2
+    - template: jinja
     - user: root
     - group: root
     - mode: '0600'
@@ -54,6 +55,13 @@ devpi-nginx-unit:
     - mode: '0644'
     - makedirs: True
 
+{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
+devpi-nginx-unit-loaded:
+  cmd.run:
+    - name: systemctl daemon-reload
+    - onchanges:
+      - file: devpi-nginx-unit
+
 {#- The default site listens on port 80; it is not included any more, and should mislead nobody. #}
 devpi-nginx-default-site:
   file.absent:
@@ -65,6 +73,8 @@ devpi-nginx-service:
   service.running:
     - name: nginx
     - enable: True
+    - require:
+      - cmd: devpi-nginx-unit-loaded
     - watch:
       - file: devpi-nginx-certificate
       - file: devpi-nginx-config

@@ -1,9 +1,9 @@
 {#- The certificate by which servers of the fleet know each other's services. -#}
-{%- from 'fleet_ca/map.jinja' import certificate with context %}
+{%- from 'fleet_ca/map.jinja' import certificate, file with context %}
 
 fleet-ca-certificate:
   file.managed:
-    - name: /etc/insync/fleet-ca.crt
+    - name: {{ file }}
     - contents: {{ certificate | tojson }}
     - user: root
     - group: root

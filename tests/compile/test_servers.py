@@ -56,17 +56,33 @@ def test_an_unmet_requisite_is_found(compiled):
     assert unresolved(low) == [f"{low[0]['__id__']}: require pkg: nowhere-package"]
 
 
+def told(low, secrets):
+    """Return the ids of the states in ``low`` that are given one of ``secrets``: state.show_lowstate would show it."""
+    given = ((chunk["__id__"], str({key: value for key, value in chunk.items() if key != "rendered"})) for chunk in low)
+    return [name for name, text in given if any(secret in text for secret in secrets)]
+
+
+def secrets_of(pillar):
+    """The secrets of a server, a private key by one of its lines."""
+    key = pillar["tls"].get("key", "").splitlines()[1:2]
+    return [*key, *(value for role in pillar["secrets"].values() for value in role.values())]
+
+
 @each_server
 def test_no_state_shows_a_secret(compiled, server):
-    secrets = [value for role in compiled[server]["pillar"]["secrets"].values() for value in role.values()]
+    secrets = secrets_of(compiled[server]["pillar"])
     assert secrets and not any("PGP MESSAGE" in secret for secret in secrets), "secrets arrive decrypted"
     assert outspoken(compiled[server]["low"], secrets) == []
+    # A user's state takes the password's hash and nothing else.
+    assert told(compiled[server]["low"], secrets) == ["console-root"]
 
 
 def test_a_state_that_shows_a_secret_is_found():
     chunk = {"__id__": "redis-config", "state": "file", "rendered": "requirepass hunter22"}
     assert outspoken([chunk], ["hunter22"]) == ["redis-config"]
     assert outspoken([{**chunk, "show_changes": False}], ["hunter22"]) == []
+    assert told([chunk], ["hunter22"]) == []
+    assert told([{**chunk, "contents": "hunter22"}], ["hunter22"]) == ["redis-config"]
 
 
 def test_every_pillar_key_is_read(compiled):

@@ -28,6 +28,7 @@ STABLE = {
     "mirror_whitelist_inheritance": "intersection",
 }
 MIRROR = {"type": "mirror", "volatile": False, "mirror_no_project_list": True}
+ROOT_SECRET = "pypi_server:root"
 SERVED = "salt://devpi/files/requirements.txt"
 
 
@@ -43,11 +44,30 @@ def server(tmp_path_factory):
         yield server
 
 
+def named(passwords=PASSWORDS):
+    """Where the passwords are in the secrets, as the state is told."""
+    return {user: password and f"pypi_server:{user}" for user, password in passwords.items()}
+
+
 @pytest.fixture
-def users(single, server):
+def state(modules):
+    """Apply one state; the passwords are in its pillar, each below the user's name."""
+
+    def _state(function, test=False, secrets=PASSWORDS, **arguments):
+        chunk = [function, *({key: value} for key, value in arguments.items())]
+        data = {"devpi": {"insync_devpi": chunk, "__sls__": "devpi", "__env__": "base"}}
+        results = modules["state.high"](data, test=test, pillar={"secrets": {"pypi_server": secrets}})
+        assert isinstance(results, dict), results
+        return next(iter(results.values()))
+
+    return _state
+
+
+@pytest.fixture
+def users(state, server):
     def apply(passwords=PASSWORDS, test=False):
-        arguments = {"name": server.url, "passwords": passwords, "data": str(server.data), "program": str(virtualenv())}
-        result = single("insync_devpi.users", test=test, **arguments)
+        arguments = {"name": server.url, "passwords": named(passwords), "data": str(server.data)}
+        result = state("users", test, passwords, program=str(virtualenv()), **arguments)
         told = str(result)
         assert not [word for word in passwords.values() if word and (word in told or repr(word)[1:-1] in told)]
         return result
@@ -56,10 +76,10 @@ def users(single, server):
 
 
 @pytest.fixture
-def index(single, server):
+def index(state, server):
     def apply(name="insync/stable", settings=STABLE, test=False):
-        arguments = {"url": server.url, "password": ROOT_PASSWORD, "settings": settings, "data": str(server.data)}
-        return single("insync_devpi.index", test=test, name=name, program=str(virtualenv()), **arguments)
+        arguments = {"url": server.url, "password": ROOT_SECRET, "settings": settings, "data": str(server.data)}
+        return state("index", test, name=name, program=str(virtualenv()), **arguments)
 
     return apply
 
@@ -213,46 +233,62 @@ def test_what_devpi_refuses_is_told(index, name, declared, reason):
 
 
 @pytest.mark.parametrize("function", ["users", "index"])
-def test_a_devpi_that_does_not_answer(single, monkeypatch, tmp_path, function, testmode):
+def test_a_devpi_that_does_not_answer(state, monkeypatch, tmp_path, function, testmode):
     """In test mode it may be about to be started: with data there is nothing to foretell, without them all is new."""
     monkeypatch.setattr(insync_devpi, "SECONDS", 1)
     url = f"http://127.0.0.1:{free_port()}"
-    own = {"users": {"name": url, "passwords": PASSWORDS}, "index": {"name": "insync/stable", "url": url}}[function]
-    own |= {} if function == "users" else {"password": "x", "settings": STABLE}
+    own = {"users": {"name": url, "passwords": named()}, "index": {"name": "insync/stable", "url": url}}[function]
+    own |= {} if function == "users" else {"password": ROOT_SECRET, "settings": STABLE}
     arguments = {**own, "data": str(tmp_path / "data"), "program": "/nonexistent"}
-    result = single(f"insync_devpi.{function}", test=testmode, **arguments)
+    result = state(function, testmode, **arguments)
     if testmode:
         assert (result["result"], bool(result["changes"])) == (None, True)
         (tmp_path / "data").mkdir()
-        result = single(f"insync_devpi.{function}", test=True, **arguments)
+        result = state(function, True, **arguments)
         assert (result["result"], result["changes"]) == (None, {})
     else:
         assert (result["result"], result["changes"]) == (False, {})
         assert f"devpi does not answer on {url}; see 'journalctl -u devpi'" in result["comment"]
 
 
-def test_data_have_the_password_from_the_first_moment(single, tmp_path):
+def test_data_have_the_password_from_the_first_moment(state, tmp_path):
     data = tmp_path / "data"
-    arguments = {"name": str(data), "program": str(virtualenv()), "user": "root", "password": ROOT_PASSWORD}
+    arguments = {"name": str(data), "program": str(virtualenv()), "user": "root", "password": ROOT_SECRET}
     change = {"data": {"old": "absent", "new": "present"}}
-    result = single("insync_devpi.initialised", test=True, **arguments)
+    result = state("initialised", True, **arguments)
     assert (result["result"], result["changes"], data.exists()) == (None, change, False)
     (tmp_path / "data.new").mkdir()
     (tmp_path / "data.new" / ".nodeinfo").touch()
-    result = single("insync_devpi.initialised", **arguments)
+    result = state("initialised", **arguments)
     assert (result["result"], result["changes"]) == (True, change), "what a killed run left is no hindrance"
     for test in (True, False):
-        result = single("insync_devpi.initialised", test=test, **arguments)
+        result = state("initialised", test, **arguments)
         assert (result["result"], result["changes"]) == (True, {})
     with serving(data) as server:
         assert logs_in(server, "root", ROOT_PASSWORD) and not logs_in(server, "root", "")
 
 
-def test_data_that_cannot_be_made(single, tmp_path):
-    arguments = {"program": "/nonexistent", "user": "root", "password": ROOT_PASSWORD}
-    result = single("insync_devpi.initialised", name=str(tmp_path / "data"), **arguments)
+def test_data_that_cannot_be_made(state, tmp_path):
+    arguments = {"program": "/nonexistent", "user": "root", "password": ROOT_SECRET}
+    result = state("initialised", name=str(tmp_path / "data"), **arguments)
     assert (result["result"], result["changes"]) == (False, {})
     assert "/nonexistent/bin/python: No such file or directory" in result["comment"] and "\n" not in result["comment"]
+
+
+@pytest.mark.parametrize(
+    "function, own",
+    [
+        ("initialised", {"user": "root", "password": "pypi_server:none"}),
+        ("users", {"passwords": {**named(), "uploader": "pypi_server:none"}, "data": "/nonexistent"}),
+        ("index", {"url": "http://127.0.0.1:1", "password": "pypi_server:none", "settings": STABLE, "data": "/x"}),
+    ],
+)
+def test_a_secret_that_is_missing(state, tmp_path, function, own, testmode):
+    name = {"initialised": str(tmp_path / "data"), "users": "http://127.0.0.1:1", "index": "insync/stable"}[function]
+    arguments = {"name": name, "program": "/nonexistent", **own}
+    result = state(function, testmode, **arguments)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert result["comment"].endswith("there is no secret pypi_server:none; see pillar/secrets/")
 
 
 @pytest.fixture

@@ -16,6 +16,16 @@ def refused(user, password):
     return False
 
 
+def test_a_secret_is_found_by_its_name():
+    assert insync_devpi.secret("pypi_server:root", {"pypi_server": {"root": "r"}}) == "r"
+
+
+@pytest.mark.parametrize("secrets", [{}, {"pypi_server": {}}, {"pypi_server": {"root": ""}}, {"web": {"root": "r"}}])
+def test_a_secret_that_is_missing(secrets):
+    with pytest.raises(insync_devpi.DevpiError, match="^there is no secret pypi_server:root; see pillar/secrets/$"):
+        insync_devpi.secret("pypi_server:root", secrets)
+
+
 @pytest.mark.parametrize(
     "there, accepts, changes",
     [
