@@ -54,6 +54,13 @@ haproxy-unavailable-page:
     - require:
       - pkg: haproxy-package
 
+{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
+haproxy-unit-loaded:
+  cmd.run:
+    - name: systemctl daemon-reload
+    - onchanges:
+      - file: haproxy-unit
+
 haproxy-config:
   file.managed:
     - name: /etc/haproxy/haproxy.cfg
@@ -82,7 +89,7 @@ haproxy-service:
     - enable: True
     - reload: True
     - require:
-      - file: haproxy-unit
+      - cmd: haproxy-unit-loaded
     - watch:
       - file: haproxy-config
       - file: haproxy-unavailable-page

@@ -88,6 +88,13 @@ def test_other_names_are_not_served(fleet, scheme, host):
     assert asked(fleet, f"{scheme}://{PUBLIC}/", "--insecure", "--header", f"Host: {host}") == "421"
 
 
+def test_who_still_sends_when_haproxy_answers_itself_gets_the_answer(fleet):
+    """By HTTP/2 most such requests were once cut off instead."""
+    assert {asked(fleet, f"{web.SITE}/readyz", "--data", "email=a@b.test") for _ in range(12)} == {"404"}
+    others = {asked(fleet, web.SITE, "--data", "email=a@b.test", "--header", "Host: evil.test") for _ in range(12)}
+    assert others == {"421"}
+
+
 def test_the_log_tells_who_asked_for_what_but_not_the_query(fleet):
     assert web.get(fleet, "/version?key=not-for-the-log")[0] == 200
     line = fleet.ok(LB, "sh", "-c", "journalctl -u haproxy -o cat -n 50 | grep '/version' | tail -n 1")

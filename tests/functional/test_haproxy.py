@@ -119,7 +119,8 @@ def test_another_pool_is_data(side, modules):
         context = copy.deepcopy(balancer.context)
     context["haproxy"]["pools"]["shop"] = {"path": "/license/shop", "key": "shop"}
     for name, port in (("shop-blue", 8201), ("shop-green", 8202)):
-        context["endpoints"][name] = {"port": port, "hosts": {"web02": "web02.insync.internal"}}
+        health = {"http": {"path": "/up", "status": 204}}
+        context["endpoints"][name] = {"port": port, "health": health, "hosts": {"web02": "web02.insync.internal"}}
     template = modules["cp.get_file_str"]("salt://haproxy/files/haproxy.cfg.j2")
     text = modules["file.apply_template_on_contents"](template, "jinja", context, None, "base")
     assert check(text) == ""
@@ -127,4 +128,5 @@ def test_another_pool_is_data(side, modules):
     assert [rule.split("%")[0] for rule in rules] == ["b_shop_", "b_license_", "b_web_"], "the longest path first"
     assert "str(shop)" in rules[0] and "str(site)" in rules[1]
     assert "server web02 10.132.1.14:8202 check" in text
+    assert "uri /up ver" in text and "expect status 204" in text
     assert "nonsense" in check(text + "\nnonsense\n")
