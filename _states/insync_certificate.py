@@ -10,6 +10,8 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_certificate"
 
 _CERTBOT = pathlib.Path("/etc/letsencrypt")
+# Where certbot orders by itself.
+_DEFAULT = "https://acme-v02.api.letsencrypt.org/directory"
 # The CA may let us wait, but not for ever.
 _SECONDS = 300
 
@@ -34,7 +36,8 @@ def self_signed(name, domains):
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is there"}
     path = pathlib.Path(name)
-    if path.exists():
+    # An empty one is what a power cut may leave.
+    if path.exists() and path.stat().st_size:
         return ret
     changes = {"certificate": {"old": None, "new": "self-signed"}}
     if __opts__["test"]:
@@ -90,7 +93,7 @@ def issued(name, domains, port, directory="", email=""):
 def _why_order(lineage, domains, directory):
     why = insync_certificate.why_order(_read(lineage / "fullchain.pem"), domains, _now())
     renewal = _read(_CERTBOT / "renewal" / f"{lineage.name}.conf").decode()
-    if not why and directory and f"server = {directory}\n" not in renewal:
+    if not why and f"server = {directory or _DEFAULT}\n" not in renewal:
         return "the current one is from another CA"
     return why
 

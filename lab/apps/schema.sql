@@ -1,5 +1,7 @@
 -- What the applications find in MariaDB: production has it already, the lab loads it. Every statement may run again.
 CREATE DATABASE IF NOT EXISTS insync CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+CREATE DATABASE IF NOT EXISTS insync_license CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+CREATE DATABASE IF NOT EXISTS insync_digest CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
 CREATE DATABASE IF NOT EXISTS insync_mail CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
 
 CREATE TABLE IF NOT EXISTS insync.users (
@@ -9,14 +11,14 @@ CREATE TABLE IF NOT EXISTS insync.users (
     created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) ENGINE = InnoDB;
 
-CREATE TABLE IF NOT EXISTS insync.licenses (
+CREATE TABLE IF NOT EXISTS insync_license.licenses (
     license_key VARCHAR(64) NOT NULL PRIMARY KEY,
     plan VARCHAR(32) NOT NULL,
     valid BOOLEAN NOT NULL DEFAULT TRUE
 ) ENGINE = InnoDB;
 
 -- A row says that this user's digest of this period is queued.
-CREATE TABLE IF NOT EXISTS insync.digests (
+CREATE TABLE IF NOT EXISTS insync_digest.digests (
     period BIGINT UNSIGNED NOT NULL,
     user_id INT UNSIGNED NOT NULL,
     queued_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -33,7 +35,7 @@ CREATE TABLE IF NOT EXISTS insync_mail.sent_mail (
     updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP
 ) ENGINE = InnoDB;
 
-INSERT IGNORE INTO insync.licenses (license_key, plan, valid) VALUES
+INSERT IGNORE INTO insync_license.licenses (license_key, plan, valid) VALUES
     ('LAB-0001', 'prime', TRUE),
     ('LAB-0002', 'teams', TRUE),
     ('LAB-0003', 'prime', FALSE);

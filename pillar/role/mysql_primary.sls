@@ -3,9 +3,10 @@ mariadb:
   max_connections: 200
   buffer_pool: 256M
   memory_max: 1536M
-  databases: [insync, insync_mail]
+  # One for each application that writes: an account's grants are for whole databases.
+  databases: [insync, insync_license, insync_digest, insync_mail]
   accounts:
     web: {role: web, grants: {insync: [SELECT, INSERT]}}
-    license: {role: license, grants: {insync: [SELECT]}}
+    license: {role: license, grants: {insync_license: [SELECT]}}
     mailer: {role: mailer, grants: {insync_mail: [SELECT, INSERT, UPDATE]}}
-    periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT, INSERT]}}
+    periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT], insync_digest: [SELECT, INSERT]}}

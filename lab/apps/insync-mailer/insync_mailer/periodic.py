@@ -30,7 +30,8 @@ LOCK_SECONDS = 15
 BATCH = 50
 TEXT = "Hello,\n\nthis is your digest number {period}.\n"
 DUE = (
-    "SELECT users.id, users.email FROM users LEFT JOIN digests ON digests.user_id = users.id AND digests.period = %s"
+    "SELECT users.id, users.email FROM insync.users AS users"
+    " LEFT JOIN digests ON digests.user_id = users.id AND digests.period = %s"
     " WHERE users.digest AND digests.user_id IS NULL ORDER BY users.id LIMIT %s"
 )
 
