@@ -50,6 +50,24 @@ def hosts():
     return {"data": rows, "outputter": "insync_table"}
 
 
+def order():
+    """
+    Print the order in which servers come up from nothing: each step needs only the steps before it.
+
+    Returns a list of dict: step (int, from 1), servers (str, separated by commas as ``salt -L`` takes them).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.order
+        salt -L beanstalkd,license01,license02 state.highstate
+    """
+    waves = insync_inventory.waves(_inventory())
+    rows = [{"step": step, "servers": ",".join(wave)} for step, wave in enumerate(waves, 1)]
+    return {"data": rows, "outputter": "insync_table"}
+
+
 def check():
     """
     Check the inventory, the operators and the secrets of the deployed checkout.

@@ -51,8 +51,9 @@ def loaded(name, declared, command, environment):
 
 
 def _planned(command, environment, values):
-    """{"added": [...], "updated": [...]}, without what is empty; all is added where jt is still to be installed."""
+    """{"added": [...], "updated": [...]}, without what is empty."""
     if __opts__["test"] and not os.path.exists(command[0]):
+        # The run installs jt first, and finds a conf server without any value.
         return {"added": sorted(values)}
     planned = _jt([*command, "--dry-run"], environment, values)
     return {key: planned[key] for key in ("added", "updated") if planned[key]}
@@ -70,7 +71,15 @@ def _jt(command, environment, values):
         output_loglevel="quiet",
     )
     if done["retcode"] == 0:
-        return json.loads(done["stdout"])
+        return _answer(done["stdout"])
     said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
     remedy = "; mend pillar/role/conf_server.sls, nothing was loaded" if done["retcode"] == _BAD_INPUT else ""
     raise CommandExecutionError(f"{said or 'jt said nothing'}{remedy}")
+
+
+def _answer(said):
+    try:
+        answer = json.loads(said)
+        return {key: answer[key] for key in ("added", "updated", "rev")}
+    except (ValueError, KeyError, TypeError) as exc:
+        raise CommandExecutionError(f"jt answers something else than what would change: {said[:100]}") from exc

@@ -5,6 +5,7 @@ import sys
 
 import insync_inventory
 import insync_operators
+import insync_releases
 import insync_secrets
 import insync_site
 import insync_tls
@@ -29,20 +30,23 @@ def _site_problems(inventory, roots):
     for check in (
         lambda: insync_operators.load(roots),
         lambda: insync_secrets.for_roles(roots, roles),
+        lambda: insync_releases.for_roles(roots, roles),
         lambda: insync_site.read(roots, "settings.sls"),
     ):
         try:
             check()
         except insync_site.SiteError as exc:
             found.append(str(exc))
-    return found + _surplus(roots) + insync_tls.problems(inventory, roots[-1])
+    required = insync_site.read(roots, insync_secrets.REQUIRED)
+    found += _surplus(roots, "secrets", required)
+    found += _surplus(roots, insync_releases.FOLDER, insync_releases.apps_of(roots, roles))
+    return found + insync_tls.problems(inventory, roots[-1])
 
 
-def _surplus(roots):
-    """Files of secrets that no role asks for: nobody would notice that they are stale, or misspelt."""
-    required = insync_site.read(roots, "secrets/required.yaml")
-    files = sorted(path for path in pathlib.Path(roots[-1], "secrets").glob("*") if path.stem not in required)
-    return [f"secrets/{path.name}: no role needs it; those that do are {', '.join(required)}" for path in files]
+def _surplus(roots, folder, known):
+    """Files that nobody asks for: nobody would notice that they are stale, or misspelt."""
+    files = sorted(path for path in pathlib.Path(roots[-1], folder).glob("*") if path.stem not in known)
+    return [f"{folder}/{path.name}: nothing needs it; what is needed: {', '.join(known)}" for path in files]
 
 
 def main(checkout, site):

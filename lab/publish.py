@@ -9,12 +9,11 @@ import yaml
 
 from lab import podman, preflight, standins
 from lab.errors import LabError
-from lab.paths import LAB, LABEL, PREFIX, SITE
+from lab.paths import LAB, LABEL, PREFIX, ROOT, SITE
 from lab.podman import flags
 from lab.shell import run
 
-UPLOADER = "uploader"
-INDEX = "insync/stable"
+INDEX = "stable"
 
 
 class Publisher:
@@ -24,6 +23,7 @@ class Publisher:
         self.inventory = settings.inventory
         self.image = images.names["world"]
         self.progress = progress
+        self.devpi = _yaml(ROOT / "pillar" / "role" / "pypi_server.sls")["devpi"]
 
     def after(self, results):
         """Do what can be done once the servers of ``results`` (dict) have converged without a failure."""
@@ -38,7 +38,7 @@ class Publisher:
 
     def _packages(self, server):
         endpoint = insync_inventory.endpoints(self.inventory)["pypi"]
-        url = f"https://{endpoint['hosts'][server]}:{endpoint['port']}/{INDEX}/"
+        url = f"https://{endpoint['hosts'][server]}:{endpoint['port']}/{self.devpi['owner']}/{INDEX}/"
         missing = [wheel for wheel in standins.build() if not self._is_there(server, url, wheel)]
         if not missing:
             return
@@ -58,11 +58,11 @@ class Publisher:
     def _twine(self, server, url, wheels):
         """Upload with twine, in a container that borrows the network of ``server``: nothing of it stays there."""
         folder, name = wheels[0].parent, urllib.parse.urlsplit(url).hostname
-        secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))
+        secrets = _yaml(LAB / "fake_secrets.yaml")
         environment = {
             **os.environ,
             "TWINE_PASSWORD": secrets["pypi_server"]["uploader_password"],
-            "TWINE_USERNAME": UPLOADER,
+            "TWINE_USERNAME": self.devpi["uploader"],
             "TWINE_REPOSITORY_URL": url,
         }
         hosts = folder / "hosts"
@@ -77,3 +77,7 @@ class Publisher:
         command += [f"/wheels/{wheel.name}" for wheel in wheels]
         argv = ["podman", *flags(), "run", "--rm", "--label", f"{LABEL}=true", *options, self.image, *command]
         run(argv, env=environment, what=f"{server}: twine upload")
+
+
+def _yaml(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -108,7 +108,11 @@ def test_forged_grains_and_ids_get_nothing_more(web02, compiled):
     assert pillar_for(web02, "web02", {}) == own
     assert pillar_for(web02, "web02", FORGED) == own
     assert pillar_for(web02, "ct1", FORGED) == own
-    assert "salt_master" not in own and set(own["secrets"]) == {"base"}
+    assert "salt_master" not in own
+    assert {role: set(keys) for role, keys in own["secrets"].items()} == {
+        "base": {"console_password_hash"},
+        "conf_server": {"web_token"},
+    }
 
 
 def test_pillar_that_the_minion_asks_for_itself_reaches_nobody_else(web02, compiled, client):
@@ -118,7 +122,7 @@ def test_pillar_that_the_minion_asks_for_itself_reaches_nobody_else(web02, compi
     pillar.destroy()
     assert asked["secrets"] == compiled["web02"]["pillar"]["secrets"]
     assert "salt_master" not in asked
-    assert client.cmd("web02", "config.get", ["roles"]) == {"web02": ["base"]}
+    assert client.cmd("web02", "config.get", ["roles"]) == {"web02": ["base", "web"]}
 
 
 @pytest.fixture

@@ -60,7 +60,16 @@ def test_the_servers_as_a_table(run):
 def test_the_servers_as_json(run):
     rows = json.loads(run("--out=json", "insync.hosts").stdout)
     assert [row["server"] for row in rows] == list(INVENTORY["hosts"])
-    assert next(row for row in rows if row["server"] == "ct1")["roles"] == "base,ssh_gateway,salt_master"
+    roles = {row["server"]: row["roles"] for row in rows}
+    assert roles["ct1"] == ",".join(["base", *INVENTORY["hosts"]["ct1"]["roles"]])
+
+
+def test_the_order_of_a_first_start(run):
+    rows = json.loads(run("--out=json", "insync.order").stdout)
+    assert [server for row in rows for server in row["servers"].split(",")] == [
+        server for wave in insync_inventory.waves(INVENTORY) for server in wave
+    ]
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
 
 
 def test_a_good_checkout_is_said_to_be_good(run):

@@ -47,6 +47,18 @@ def test_a_broken_inventory_is_told_before_the_site(copies):
     assert "colour" in found[0]
 
 
+def test_a_lock_that_pins_nothing_and_one_of_nobody_are_told(copies):
+    releases = copies[1] / "releases"
+    (releases / "web.txt").write_text("")
+    (releases / "wep.txt").write_text("insync-web==1 --hash=sha256:00")
+    first, second = insync_check.problems(*copies)
+    assert first == "releases/web.txt: no requirements with == and hashes; see docs/web.md"
+    assert second.startswith("releases/wep.txt: nothing needs it; what is needed: ")
+    for lock in releases.iterdir():
+        lock.unlink()
+    assert insync_check.problems(*copies) == [], "a fleet without an index has no lock yet"
+
+
 def test_a_missing_certificate_is_told(copies):
     site = copies[1]
     (site / "tls" / "db.crt").unlink()

@@ -22,7 +22,8 @@ def _host(number, roles=()):
 
 
 def _service(role, port, clients, network="private", unit="x.service", **more):
-    return {"role": role, "port": port, "clients": clients, "network": network, "unit": unit, "protocol": "tcp", **more}
+    common = {"unit": unit, "protocol": "tcp", "health": {"tcp": True}}
+    return {"role": role, "port": port, "clients": clients, "network": network, **common, **more}
 
 
 SMALL = {
@@ -150,7 +151,7 @@ def test_the_slice_of_a_server(inventory):
 def test_where_services_are(inventory):
     found = insync_inventory.endpoints(inventory)
     assert set(found) == {"salt", "http", "dns"}, "neither what every server offers nor what the world is offered"
-    assert found["http"]["port"] == 8001
+    assert (found["http"]["port"], found["http"]["health"]) == (8001, {"tcp": True})
     assert found["http"]["hosts"] == {name: f"{name}.example.internal" for name in ("web9", "web10", "lb")}
 
 

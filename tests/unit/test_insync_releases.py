@@ -27,20 +27,19 @@ def test_a_server_gets_the_locks_of_its_applications(roots):
     store(roots, "web", LOCK)
     assert insync_releases.for_roles(roots, ["base", "clock", "web", "no_tunables"]) == {"web": LOCK}
     assert insync_releases.for_roles(roots, ["clock"]) == {}
+    assert insync_releases.for_roles(roots, ["mailer"]) == {}, "its lock is still to be made"
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        (None, "releases/web.txt: no such file in the site folder"),
         ("", "releases/web.txt: no requirements with == and hashes"),
         ("insync-web\n", "releases/web.txt: no requirements with == and hashes"),
         ("insync-web==1.0.0\n", "releases/web.txt: no requirements with == and hashes"),
     ],
 )
-def test_a_lock_that_is_missing_or_pins_nothing_is_refused(roots, text, message):
-    if text is not None:
-        store(roots, "web", text)
+def test_a_lock_that_pins_nothing_is_refused(roots, text, message):
+    store(roots, "web", text)
     with pytest.raises(insync_site.SiteError) as caught:
         insync_releases.for_roles(roots, ["web"])
     assert str(caught.value).startswith(message)
