@@ -11,6 +11,7 @@ import insync_release
 import pytest
 
 from lab.paths import CACHE
+from tests.fleet import web
 from tests.fleet.conftest import ROOT, SERVERS, changed, failed, planned
 
 
@@ -28,7 +29,11 @@ def test_every_server_comes_back_from_a_restart(fleet):
     answers = fleet.salt("*", "insync.ports")
     assert {server: answers[server]["missing"] for server in SERVERS} == {server: [] for server in SERVERS}
     results = fleet.highstate("*", "test=True")
-    assert {server: planned(states) for server, states in results.items()} == {server: [] for server in SERVERS}
+    wrong = {server: failed(states) + planned(states) for server, states in results.items()}
+    assert wrong == {server: [] for server in SERVERS}
+    recipient = web.address()
+    fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 201, 60, why="no sign-up after the restarts")
+    fleet.eventually(lambda: len(web.mails_to(fleet, recipient)) == 1, 60, why="no mail after the restarts")
 
 
 def _running(fleet, server):
@@ -98,7 +103,9 @@ def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout, tmp_p
     revisions = _git(checkout, "rev-list", "--max-count=2", "HEAD", "--", *DEPLOYED).split()
     assert len(revisions) == 2, "no earlier revision touches what is deployed"
     _git(checkout, "checkout", "--quiet", revisions[1])
-    servers = ["ct1", "web02", "db"]
+    # One of each role.
+    servers = ["ct1", "beanstalkd", "web-lb02", "web02", "license01", "db", "redis", "dev"]
+    before = {server: web.main_pid(fleet, server, web.active_unit(fleet, server)) for server in ("web-lb02", "web02")}
     try:
         _deploy(fleet, checkout, _wheelhouse(checkout), _own_site(fleet, checkout, tmp_path))
         assert {server: failed(states) for server, states in fleet.highstate(servers).items()} == dict.fromkeys(
@@ -107,6 +114,8 @@ def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout, tmp_p
     finally:
         done = fleet.start()
     assert done.returncode == 0, done.stdout[-4000:]
+    after = {server: web.main_pid(fleet, server, web.active_unit(fleet, server)) for server in before}
+    assert after == before, "a deploy restarts no web"
     again = fleet.highstate(servers)
     assert {server: failed(states) + changed(states) for server, states in again.items()} == dict.fromkeys(servers, [])
 
