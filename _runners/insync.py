@@ -143,7 +143,9 @@ def accept(host, fingerprint):
         insync_enroll.accept(__opts__, host, fingerprint)
     except CommandExecutionError as exc:
         raise Refused(str(exc)) from exc
-    _take_in(salt.client.get_local_client(mopts=__opts__), [host])
+    client = salt.client.get_local_client(mopts=__opts__)
+    _wait_for(client, [host])
+    insync_enroll.sync(client, [host])
     return f"{host}: key {fingerprint} accepted"
 
 
@@ -201,7 +203,7 @@ def bootstrap(*names, parallel=4):
     failed = {name: str(result) for name, result in results.items() if isinstance(result, Exception)}
     if failed:
         raise Refused("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
-    _take_in(client, new)
+    _wait_for(client, new)
     return f"{len(new)} new minions; {len(wanted) - len(new)} were minions already"
 
 
@@ -211,9 +213,8 @@ def _number(parallel):
     return int(parallel)
 
 
-def _take_in(client, names):
-    there = insync_enroll.ready(client, __opts__, names)
-    silent = set(names) - set(insync_enroll.sync(client, sorted(there)) if there else ())
+def _wait_for(client, names):
+    silent = set(names) - insync_enroll.ready(client, __opts__, names)
     if silent:
         raise Refused(
             f"accepted, but no answer from {', '.join(sorted(silent))}; see 'journalctl -u salt-minion' there"

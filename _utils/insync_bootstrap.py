@@ -12,6 +12,8 @@ FILES = (
     "salt/salt_release/files/install-salt",
     "salt/salt_minion/files/salt-minion.service",
 )
+# What `salt-run insync.sync` would bring: a job for each minion and kind, where one copy does.
+EXTMODS = ("modules", "states", "utils")
 
 
 def payload(checkout, host, pki, directory):
@@ -28,6 +30,9 @@ def payload(checkout, host, pki, directory):
     for name in FILES:
         shutil.copy(checkout / name, directory)
     shutil.copy(pathlib.Path(pki, "master_sign.pub"), directory)
+    for kind in EXTMODS:
+        bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(checkout / f"_{kind}", directory / "extmods" / kind, ignore=bytecode)
     inventory = insync_inventory.load(checkout / "pillar" / "inventory")
     (directory / "minion.conf").write_text(_minion_config(checkout, inventory, host), encoding="utf-8")
 

@@ -9,3 +9,5 @@ apps:
     credentials: {conf_token: 'conf_server:periodic_mailer_token'}
     settings: {namespace: periodic_mailer}
     memory_max: 128M
+    # It says that it makes progress; one that does not is restarted.
+    watchdog: 1min

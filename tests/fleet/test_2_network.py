@@ -35,8 +35,19 @@ def test_every_server_listens_on_what_is_declared_and_nothing_else(fleet):
         assert ports == {"declared": sorted(declared), "missing": [], "undeclared": []}, server
 
 
+@pytest.fixture(scope="module")
+def idle(fleet):
+    """Where a server would serve a release, but does not now: nothing listens there, whoever may connect."""
+    found = set()
+    for server in SERVERS:
+        offered, in_use = insync_inventory.services_of(INVENTORY, server), _in_use(fleet, server)
+        address = INVENTORY["hosts"][server]["private"]
+        found |= {(address, one["port"]) for name, one in offered.items() if name not in in_use}
+    return found
+
+
 @pytest.mark.parametrize("source", [*SERVERS, "world"])
-def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, source):
+def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, idle, source):
     targets = [
         (INVENTORY["hosts"][server][network], port)
         for server in SERVERS
@@ -47,16 +58,8 @@ def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, source):
     if source == "world":
         _route_to_private(fleet)
     reached = json.loads(fleet.ok(source, "python3", "-c", PROBE, json.dumps(targets)))
-    idle = {(address, port) for server in SERVERS for address, port in _idle_slots(fleet, server)}
     declared = {(address, port) for address, port in targets if _declared(source, address, port)}
     assert reached == sorted([address, port] for address, port in declared - idle)
-
-
-def _idle_slots(fleet, server):
-    """Where ``server`` would serve a release, but does not now: nothing listens there, whoever may connect."""
-    offered = insync_inventory.services_of(INVENTORY, server)
-    in_use = _in_use(fleet, server)
-    return [(INVENTORY["hosts"][server]["private"], one["port"]) for name, one in offered.items() if name not in in_use]
 
 
 def _route_to_private(fleet):
