@@ -29,15 +29,21 @@ class Fleet:
         assert done.returncode == 0, f"{server}: {' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def salt(self, target, function, *arguments, timeout=900):
-        """Call ``function`` on the minions that ``target`` (a glob or a list) names; return {minion: result}."""
+    def salt(self, target, function, *arguments, timeout=900, patience=30):
+        """
+        Call ``function`` on the minions that ``target`` (a glob or a list) names; return {minion: result}.
+
+        After ``patience`` seconds those that did not return yet are asked whether they are at it.
+        """
         matcher = [target] if isinstance(target, str) else ["-L", ",".join(target)]
-        command = ["salt", *matcher, "--static", "--out=json", "--log-level=critical", function, *arguments]
+        options = [f"--timeout={patience}", "--static", "--out=json", "--log-level=critical"]
+        command = ["salt", *matcher, *options, function, *arguments]
         return json.loads(self.run("ct1", *command, timeout=timeout).stdout or "{}")
 
     def highstate(self, target, *arguments):
         """Apply the highstate; return {minion: {state id: result}}, and fail unless every minion gave states."""
-        results = self.salt(target, "state.highstate", *arguments)
+        # While all are at it at once, two processors keep some from even saying so.
+        results = self.salt(target, "state.highstate", *arguments, patience=180)
         for minion, states in results.items():
             assert isinstance(states, dict), f"{minion}: {states}"
         return {minion: list(states.values()) for minion, states in results.items()}
