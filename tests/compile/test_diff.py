@@ -65,7 +65,7 @@ def test_nothing_differs_and_nothing_is_left_behind(repository):
 
 def test_each_change_is_listed_once_with_the_servers_that_it_touches(repository):
     edit(repository / "salt/sshd/files/sshd_config.j2", "LoginGraceTime 30", "LoginGraceTime 40")
-    edit(repository / "pillar/role/salt_master.sls", "timeout: 30", "timeout: 40")
+    edit(repository / "pillar/role/salt_master.sls", "worker_threads: 3", "worker_threads: 5")
     edit(repository / "salt/role/base/init.sls", "  - journal\n", "")
     edit(repository / "salt/role/base/init.sls", "  - host\n  - clock\n", "  - clock\n  - host\n")
     edit(repository / "salt/clock/init.sls", "clock-timezone:", "clock-zone:")
@@ -77,7 +77,7 @@ def test_each_change_is_listed_once_with_the_servers_that_it_touches(repository)
     every = "  on 3: ct1 db web02"
     sshd = by_name["state sshd-config (file.managed /etc/ssh/sshd_config)"]
     assert sshd == ["  -| LoginGraceTime 30", "  +| LoginGraceTime 40", every]
-    assert by_name["pillar:salt_master:timeout"] == ["  -30", "  +40", "  on 1: ct1"]
+    assert by_name["pillar:salt_master:worker_threads"] == ["  -3", "  +5", "  on 1: ct1"]
     assert by_name["gone: state journal-service (service.running systemd-journald)"] == [every]
     assert by_name["gone: state clock-timezone (timezone.system Etc/UTC)"] == [every]
     assert by_name["new: state clock-zone (timezone.system Etc/UTC)"][-1] == every
