@@ -70,12 +70,15 @@ class Master:
         accepted = self.accepted()
         return {server: _reason(server, said) for server in new if server not in accepted}
 
-    def open_firewall(self):
-        """Let in the servers of the deployed inventory; the rest of the master's own server comes in its turn."""
+    def prepare(self):
+        """
+        Let in the servers of the deployed inventory, and bring Salt itself in step: a master that restarts between two
+        highstates loses what is returned. The rest of the master's own server comes in its turn.
+        """
         self.sync([self.name])
-        for _, states in converge.call([self.name], "state.apply", "firewall"):
+        for _, states in converge.call([self.name], "state.apply", "firewall,salt_master,salt_minion"):
             if not isinstance(states, dict):
-                raise LabError(f"{self.name}: state.apply firewall: {states}")
+                raise LabError(f"{self.name}: state.apply: {states}")
 
     def sync(self, servers):
         """Give the minions of ``servers`` (list of str) the modules of the checkout."""

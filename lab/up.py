@@ -51,7 +51,7 @@ def _up(names, blank, progress, results):
         deployed = salt.deploy(images.wheelhouse)
         salt.forget(made - {settings.master})
         if deployed:
-            salt.open_firewall()
+            salt.prepare()
     with progress.phase("minions"):
         known = salt.accepted()
         failed = salt.enrol(servers)
@@ -59,7 +59,7 @@ def _up(names, blank, progress, results):
         if started:
             salt.wait_for(ready)
     results.update({server: converge.Result(problem=reason) for server, reason in failed.items()})
-    # The master's own minion is in step since its firewall was opened, and a new one since it was accepted.
+    # The master's own minion is in step since it was prepared, and a new one since it was accepted.
     behind = [server for server in ready if server in known - {settings.master}]
     if deployed and behind:
         with progress.phase("sync", behind):
