@@ -172,7 +172,7 @@ CANARY = "a-canary-that-lies-open"
 def canary(fleet, request):
     """A secret that lies in all of those places: what does not find it would find no other."""
     server = request.getfixturevalue("server")
-    program = "python3 -c 'import time; time.sleep(60)'"
+    program = "python3 -c 'import time; time.sleep(900)'"
     lay = f"echo {CANARY} > /etc/systemd/canary && chmod 0644 /etc/systemd/canary"
     fleet.ok(server, "sh", "-c", f"{lay} && systemd-run --quiet --unit=canary {program} {CANARY}")
     yield
