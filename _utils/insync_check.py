@@ -7,6 +7,7 @@ import insync_inventory
 import insync_operators
 import insync_releases
 import insync_secrets
+import insync_settings
 import insync_site
 import insync_tls
 
@@ -31,7 +32,7 @@ def _site_problems(inventory, roots):
         lambda: insync_operators.load(roots),
         lambda: insync_secrets.for_roles(roots, roles),
         lambda: insync_releases.for_roles(roots, roles),
-        lambda: insync_site.read(roots, "settings.sls"),
+        lambda: insync_settings.check(roots, roles),
     ):
         try:
             check()

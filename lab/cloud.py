@@ -47,14 +47,14 @@ def names(lab):
 
 
 def pillar(lab):
-    """Return the pillar (dict) that leads the fleet to the cloud's services; ``lab`` (dict) is what lab.yaml says."""
+    """Return {role: pillar} that leads the fleet to the cloud's services; ``lab`` (dict) is what lab.yaml says."""
     acme, smtp, proxy = names(lab)
     index, _ = machine_index()
     upstream = {"upstream": index} if index else {}
     return {
-        "acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"},
-        "conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}},
-        "devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"},
+        "web_lb": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
+        "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
+        "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},
     }
 
 

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 
 import insync_inventory
+import insync_settings
 import insync_tls
 import yaml
 
@@ -35,7 +36,7 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
             return
         (directory / "secrets").mkdir(parents=True, exist_ok=True)
         _dump(directory / "operators.yaml", {"operators": operators})
-        _dump(directory / "settings.sls", settings)
+        _dump(directory / insync_settings.FILE, settings)
         (directory / "releases").mkdir(exist_ok=True)
         for folder in ("secrets", "releases"):
             for old in (directory / folder).iterdir():

@@ -40,7 +40,7 @@ conf:
     mailer:
       beanstalkd: {connect: beanstalkd, tube: mail}
       mysql: {connect: mysql, user: mailer, password: {secret: 'mysql_primary:mailer_password'}, database: insync_mail}
-      # The relay is the site's: its settings.sls names it.
+      # The relay is the site's: its settings.yaml names it.
       smtp: {host: localhost, port: 587, user: insync, password: {secret: 'conf_server:smtp_password'}}
       retry: {attempts: 5, delay_seconds: 60}
     periodic_mailer:

@@ -64,8 +64,8 @@ BROKEN_SITES = {
         "operators.yaml: no operators; this would lock everybody out",
     ),
     "no settings": (
-        lambda site: (site / "settings.sls").unlink(),
-        "Specified SLS 'settings' in environment 'base' is not available",
+        lambda site: (site / "settings.yaml").unlink(),
+        "settings.yaml: no such file in the site folder",
     ),
 }
 

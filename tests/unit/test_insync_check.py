@@ -27,11 +27,11 @@ def test_all_is_well(copies, capsys):
 def test_all_problems_of_the_site_are_told_at_once(copies, capsys):
     site = copies[1]
     (site / "operators.yaml").unlink()
-    (site / "settings.sls").write_text("- a")
+    (site / "settings.yaml").write_text("- a")
     (site / "secrets" / "base.yaml").write_text("other: x")
     found = insync_check.problems(*copies)
     assert len(found) == 3
-    for line, name in zip(found, ("operators.yaml", "secrets/base.yaml", "settings.sls"), strict=True):
+    for line, name in zip(found, ("operators.yaml", "secrets/base.yaml", "settings.yaml"), strict=True):
         assert f"{name}: " in line
     assert insync_check.main(*copies) == 1
     assert capsys.readouterr().err.splitlines() == found
@@ -57,6 +57,14 @@ def test_a_lock_that_pins_nothing_and_one_of_nobody_are_told(copies):
     for lock in releases.iterdir():
         lock.unlink()
     assert insync_check.problems(*copies) == [], "a fleet without an index has no lock yet"
+
+
+def test_settings_of_a_role_that_nobody_plays_are_told(copies):
+    settings = copies[1] / "settings.yaml"
+    settings.write_text("web: {apps: {}}\nweb_bl: {acme: {}}\n")
+    assert insync_check.problems(*copies) == ["settings.yaml: no server plays 'web_bl'; did you mean 'web_lb'?"]
+    settings.write_text("web: [apps]\n")
+    assert insync_check.problems(*copies) == ["settings.yaml: web: expected a mapping"]
 
 
 def test_a_missing_certificate_is_told(copies):

@@ -48,12 +48,12 @@ def files(directory):
 
 def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
-        "acme": {"directory": "https://acme.cloud.example:14000/dir"},
-        "conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}},
-        "devpi": {"proxy": "http://proxy.cloud.example:8888"},
+        "web_lb": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
+        "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
+        "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
-    assert cloud.pillar(LAB_YAML)["devpi"]["upstream"] == "https://index.example/simple"
+    assert cloud.pillar(LAB_YAML)["pypi_server"]["devpi"]["upstream"] == "https://index.example/simple"
 
 
 @pytest.mark.parametrize(
