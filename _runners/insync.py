@@ -145,7 +145,7 @@ def accept(host, fingerprint):
         raise Refused(str(exc)) from exc
     client = salt.client.get_local_client(mopts=__opts__)
     _wait_for(client, [host])
-    insync_enroll.sync(client, [host])
+    _sync(client, [host])
     return f"{host}: key {fingerprint} accepted"
 
 
@@ -170,11 +170,14 @@ def sync(*names):
     client = salt.client.get_local_client(mopts=__opts__)
     # The deploy may have restarted the master a moment ago; its minions come back one by one.
     insync_enroll.ready(client, __opts__, wanted)
-    synced = insync_enroll.sync(client, wanted)
-    silent = [name for name in wanted if name not in synced]
-    if silent:
-        raise Refused(f"no answer from {', '.join(silent)}; the others are in step with the checkout")
-    return synced
+    return _sync(client, wanted)
+
+
+def _sync(client, names):
+    try:
+        return insync_enroll.sync(client, names)
+    except CommandExecutionError as exc:
+        raise Refused(str(exc)) from exc
 
 
 def bootstrap(*names, parallel=4):

@@ -159,20 +159,36 @@ def ready(client, opts, names, seconds=90):
     return there
 
 
-def sync(client, names):
+def sync(client, names, attempts=3):
     """
     Give the minions ``names`` the modules, states and utils of the deployed checkout; return {name: [what is new]}.
 
     Not saltutil.sync_all: it looks for twenty more kinds that we do not have, and takes three times as long.
+    Raises CommandExecutionError that names who is not in step after so many ``attempts`` (int), and what they said.
     """
-    new = {name: [] for name in names}
+    new, failed = {name: [] for name in names}, {}
     for kind in ("utils", "modules", "states"):
-        # A job each: 'jobs.list_jobs search_function=...' cannot read one of several functions.
-        answers = client.cmd(list(new), f"saltutil.sync_{kind}", tgt_type="list", timeout=120)
-        new = {name: found + answers[name] for name, found in new.items() if isinstance(answers.get(name), list)}
-        if not new:
-            break
+        asked = [name for name in names if name not in failed]
+        for name, answer in _synced(client, asked, f"saltutil.sync_{kind}", attempts).items():
+            if isinstance(answer, list):
+                new[name] += answer
+            else:
+                failed[name] = f"saltutil.sync_{kind}: {answer or 'no answer'}"
+    if failed:
+        told = "\n".join(f"{name}: {why}" for name, why in failed.items())
+        raise CommandExecutionError(f"{told}\nThe others are in step with the checkout.")
     return new
+
+
+def _synced(client, names, function, attempts):
+    """{name: answer}; a job for each function: 'jobs.list_jobs search_function=...' cannot read one of several."""
+    answers, left = dict.fromkeys(names), names
+    for _ in range(attempts):
+        if left:
+            answers |= client.cmd(left, function, tgt_type="list", timeout=60)
+        # What a minion says to a master that restarts is lost, and to sync again costs nothing.
+        left = [name for name in names if not isinstance(answers[name], list)]
+    return answers
 
 
 def _find(pki, name):

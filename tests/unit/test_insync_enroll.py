@@ -95,3 +95,29 @@ def _hold():
             raise SystemExit(0)
     except CommandExecutionError as exc:
         raise SystemExit(7 if "another bootstrap is running: process " in str(exc) else 1) from exc
+
+
+class Minions:
+    """What a LocalClient gives when minions answer as ``answers`` says: for each function, one dict a call."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+
+    def cmd(self, names, function, **_):
+        calls = self.answers.get(function.removeprefix("saltutil.sync_"), [])
+        answers = calls.pop(0) if calls else dict.fromkeys(names, [])
+        return {name: answer for name, answer in answers.items() if name in names}
+
+
+def test_an_answer_that_was_lost_is_asked_for_again():
+    minions = Minions(utils=[{"web02": ["utils.insync_inventory"]}, {"db": []}])
+    assert insync_enroll.sync(minions, ["web02", "db"]) == {"web02": ["utils.insync_inventory"], "db": []}
+
+
+def test_who_is_not_in_step_is_named_with_what_it_said():
+    minions = Minions(modules=[{"web02": [], "db": "Minion did not return"}] * 3, utils=[{"web02": [], "db": []}] * 3)
+    with pytest.raises(CommandExecutionError) as caught:
+        insync_enroll.sync(minions, ["web02", "db"])
+    assert str(caught.value).splitlines()[0] == "db: saltutil.sync_modules: Minion did not return"
+    with pytest.raises(CommandExecutionError, match="redis: saltutil.sync_utils: no answer"):
+        insync_enroll.sync(Minions(utils=[{}, {}, {}]), ["redis"])
