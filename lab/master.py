@@ -84,7 +84,9 @@ class Master:
         """Give the minions of ``servers`` (list of str) the modules of the checkout."""
         done = podman.execute(self.name, "salt-run", "insync.sync", *servers, check=False)
         if done.returncode:
-            raise LabError(f"{self.name}: salt-run insync.sync: {done.stdout.strip() or done.stderr.strip()}")
+            said = done.stdout.strip() or done.stderr.strip()
+            log = self._log(servers[0], "salt-minion") + self._log(self.name, "salt-master")
+            raise LabError(f"{self.name}: salt-run insync.sync: {said}\n{log}")
 
     def wait_for(self, servers):
         """Wait until the minions of ``servers`` (list of str) answer; return the set of those that do not."""
@@ -117,6 +119,11 @@ class Master:
 
     def _salt(self, command, *arguments):
         return podman.execute(self.name, command, *arguments, what=f"{self.name}: {command}")
+
+    def _log(self, server, unit):
+        """The last lines of a unit's journal, for who cannot look there any more."""
+        show = podman.execute(server, "journalctl", "--no-pager", "-n", "15", "-u", unit, check=False)
+        return f"{server}, {unit}:\n{show.stdout}"
 
     def _stream(self, command):
         """Run ``command`` on ct1 and say each line that it prints; return its exit code and the lines."""
