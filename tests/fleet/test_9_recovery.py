@@ -131,7 +131,7 @@ def test_this_revision_applies_on_top_of_the_previous_one(fleet, checkout, tmp_p
 
 
 def _highstate(fleet, told):
-    """Apply the highstate to one server of each role; return {server: what ``told`` of its states says}, if anything."""
+    """Apply the highstate to one server of each role; return {server: what ``told`` of its states says}, if any."""
     results = fleet.highstate(MASTER) | fleet.highstate(OTHERS)
     assert set(results) == {MASTER, *OTHERS}, "some did not return"
     return {server: told(states) for server, states in results.items() if told(states)}
