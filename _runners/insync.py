@@ -6,14 +6,18 @@ import pathlib
 import insync_check
 import insync_enroll
 import insync_inventory
+import insync_lock
 import salt.client
 import salt.config
+import salt.utils.user
 from salt.exceptions import CommandExecutionError
 
 # The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
 from salt.exceptions import NotImplemented as Refused
 
 __virtualname__ = "insync"
+
+_BOOTSTRAP = "/run/salt/master/bootstrap.lock"
 
 
 def __virtual__():
@@ -226,10 +230,11 @@ def _wait_for(client, names):
 
 def _enroll(names, parallel):
     enroll = insync_enroll.Enrolment(__opts__, _checkout())
+    lock = insync_lock.held(_BOOTSTRAP, "insync.bootstrap", by=salt.utils.user.get_specific_user())
     try:
-        with insync_enroll.lock(), concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        with lock, concurrent.futures.ThreadPoolExecutor(parallel) as pool:
             return dict(zip(names, pool.map(lambda name: _attempt(enroll, name), names), strict=True))
-    except CommandExecutionError as exc:
+    except insync_lock.Held as exc:
         raise Refused(str(exc)) from exc
 
 

@@ -1,17 +1,14 @@
 """An application's release on a server: the first is the highstate's business, every later one the release verbs'."""
 
-import datetime
-import json
 import os
-import pathlib
 
+import insync_lock
+import insync_slots
+import insync_systemd
 import insync_venv
 from salt.exceptions import CommandExecutionError, SaltException
 
 __virtualname__ = "insync_release"
-
-_RECORDS = pathlib.Path("/var/lib/insync")
-_SETTINGS = pathlib.Path("/etc/insync")
 
 
 def __virtual__():
@@ -46,27 +43,32 @@ def serving(name, lock, link, slots, index, ca):
               - file: app-web-unit
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": ""}
-    release = _Release(name, link, slots)
+    release = insync_slots.Slots(name, link, slots)
     try:
-        record = _read(name, slots)
-        first = record or _first(name, lock, slots)
-        changes = {} if record else {"release": {"old": None, "new": first["release"]}}
-        changes.update(_drift(release, first) if record else {})
-        changes.update(_stopped(release.unit(first["slot"])))
-        said = f"release {first['release']} serves as {release.unit(first['slot'])}"
-        if not changes:
-            return {**ret, "comment": f"{said}; the release verbs move it, no highstate does"}
-        if __opts__["test"]:
-            return {**ret, "changes": changes, "result": None, "comment": f"{said}: would be so"}
-        if not record:
-            _install(release, lock, first, index, ca)
-        _settle(release, first)
-        _start(release.unit(first["slot"]))
-        if not record:
-            _write(name, first)
-    except (SaltException, insync_venv.VenvError, OSError) as exc:
+        with insync_lock.held(insync_slots.LOCK.format(name), "state.highstate", wait=insync_slots.WAIT):
+            return _serving(ret, release, lock, index, ca)
+    except (SaltException, insync_lock.Held, insync_slots.SlotError, insync_venv.VenvError, OSError) as exc:
         # Salt would call mod_watch, whose success would hide this.
         return {**ret, "result": False, "comment": f"{name}: {exc}", "skip_watch": True}
+
+
+def _serving(ret, release, lock, index, ca):
+    record = release.record()
+    first = record or _first(release, lock)
+    changes = {} if record else {"release": {"old": None, "new": first["release"]}}
+    changes.update(_drift(release, first) if record else {})
+    changes.update(_stopped(release.unit(first["slot"])))
+    said = f"release {first['release']} serves as {release.unit(first['slot'])}"
+    if not changes:
+        return {**ret, "comment": f"{said}; the release verbs move it, no highstate does"}
+    if __opts__["test"]:
+        return {**ret, "changes": changes, "result": None, "comment": f"{said}: would be so"}
+    if not record:
+        _install(release, lock, first, index, ca)
+    _settle(release, first)
+    _start(release.unit(first["slot"]))
+    if not record:
+        release.write(first["slot"], first["release"], previous=None, by="highstate")
     return {**ret, "changes": changes, "comment": said}
 
 
@@ -80,63 +82,15 @@ def mod_watch(name, slots, **kwargs):
     if __opts__["test"]:
         return {**ret, "changes": {name: "restarted"}, "result": None, "comment": f"{name} would be restarted"}
     if not __salt__["service.restart"](name):
-        return {**ret, "result": False, "comment": f"{name} does not restart: {_last_words(name)}"}
+        return {**ret, "result": False, "comment": f"{name} does not restart: {insync_systemd.last_words(name)}"}
     return {**ret, "changes": {name: "restarted"}, "comment": f"{name} was restarted"}
 
 
-class _Release:
-    """Where the parts of an application's release are on this server."""
-
-    def __init__(self, name, link, slots):
-        self.name, self.link, self.slots = name, pathlib.Path(link), slots
-
-    def unit(self, slot):
-        return f"{self.name}@{slot}" if len(self.slots) > 1 else self.name
-
-    def home(self, release):
-        return self.link.with_name(f"{self.link.name}-{release}")
-
-    def environment(self, slot):
-        return _SETTINGS / self.name / f"{slot}.env"
-
-    def text(self, first):
-        slot = first["slot"]
-        found = {
-            "VENV": self.home(first["release"]),
-            "RELEASE": first["release"],
-            "SLOT": slot,
-            "PORT": self.slots[slot],
-        }
-        return "".join(f"{key}={value}\n" for key, value in found.items())
-
-
-def _read(name, slots):
-    path = _RECORDS / name / "state.json"
-    if not path.exists():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["release"] and record["slot"] in slots:
-            return record
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise CommandExecutionError(f"{path} names no release and slot of it; see what {name} runs, and mend or remove it")
-
-
-def _first(name, lock, slots):
+def _first(release, lock):
     if not lock:
-        raise CommandExecutionError(f"no first release: the site folder has no releases/{name}.txt; see docs/web.md")
-    return {"release": insync_venv.release_id(lock), "slot": next(iter(slots))}
-
-
-def _write(name, first):
-    folder = _RECORDS / name
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    _replace(
-        folder / "state.json",
-        json.dumps({**first, "previous": None, "since": since, "by": "highstate"}, indent=2) + "\n",
-    )
+        file = f"releases/{release.name}.txt"
+        raise CommandExecutionError(f"no first release: the site folder has no {file}; see docs/web.md")
+    return {"release": insync_venv.release_id(lock), "slot": next(iter(release.slots))}
 
 
 def _drift(release, record):
@@ -147,7 +101,7 @@ def _drift(release, record):
             f"{home}, the release in service, is gone or half removed; bring it back or release anew"
         )
     found = {}
-    if not environment.exists() or environment.read_text(encoding="utf-8") != release.text(record):
+    if not release.is_prepared(record["slot"], record["release"]):
         found[str(environment)] = {"old": "differs", "new": f"release {record['release']}"}
     if os.path.realpath(release.link) != str(home):
         found[str(release.link)] = {"old": os.path.realpath(release.link), "new": str(home)}
@@ -156,7 +110,7 @@ def _drift(release, record):
 
 def _settle(release, first):
     """Let settings and link lead to the release; what runs goes on."""
-    _replace(release.environment(first["slot"]), release.text(first))
+    release.prepare(first["slot"], first["release"])
     insync_venv.switch(release.link, release.home(first["release"]))
 
 
@@ -176,26 +130,5 @@ def _start(unit):
     if not __salt__["service.enabled"](unit):
         __salt__["service.enable"](unit)
     if not __salt__["service.start"](unit):
-        raise CommandExecutionError(f"{unit} does not start: {_last_words(unit)}; see 'journalctl -u {unit}'")
-
-
-def _last_words(unit):
-    """The last line of the last start that tells why: the application's own, else what systemd says of the unit."""
-    shown = ["systemctl", "show", "--property=InvocationID", "--value", unit]
-    invocation = __salt__["cmd.run_stdout"](shown, python_shell=False, ignore_retcode=True).strip()
-    journal = ["journalctl", "--lines=20", "--output=cat", "--no-pager"]
-    for match in ([f"_SYSTEMD_INVOCATION_ID={invocation}"], [f"--unit={unit}"]):
-        lines = __salt__["cmd.run_stdout"]([*journal, *match], python_shell=False, ignore_retcode=True).splitlines()
-        told = [" ".join(line.split()) for line in lines if line.strip()]
-        if told:
-            return told[-1][:300]
-    return "it said nothing"
-
-
-def _replace(path, text):
-    new = path.with_name(f"{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+        said = insync_systemd.last_words(unit)
+        raise CommandExecutionError(f"{unit} does not start: {said}; see 'journalctl -u {unit}'")

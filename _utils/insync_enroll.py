@@ -1,9 +1,6 @@
 """How the master makes a server its minion: over ssh, with keys compared by fingerprint."""
 
-import contextlib
-import fcntl
 import io
-import os
 import pathlib
 import re
 import subprocess
@@ -20,7 +17,6 @@ from salt.exceptions import CommandExecutionError
 
 HOME = pathlib.Path("/etc/salt/bootstrap")
 WORK = "/root/insync-bootstrap"
-LOCK = pathlib.Path("/run/salt/master/bootstrap.lock")
 SECONDS = 300
 
 
@@ -90,21 +86,6 @@ _SSH = (
     *("ssh", "-i", str(HOME / "id_ed25519"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
     *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={HOME / 'known_hosts'}"),
 )
-
-
-@contextlib.contextmanager
-def lock():
-    """Hold the lock of the bootstrap; CommandExecutionError, with the holder, if somebody else does."""
-    with LOCK.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            file.seek(0)
-            raise CommandExecutionError(f"another bootstrap is running: {file.read().strip()}") from exc
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
-        yield
 
 
 def accept(opts, name, fingerprint, seconds=60):

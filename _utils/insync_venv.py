@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 COMPLETE = ".complete"
 CACHE = pathlib.Path("/var/cache/insync/uv")
@@ -52,9 +53,38 @@ def build(home, lock, *, index=None, ca=None, proxy=None, seconds=SECONDS):
             _build(home, lock, index, _environment(ca, proxy), seconds)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
-            _requirements(home).unlink(missing_ok=True)
+            requirements(home).unlink(missing_ok=True)
             raise
         return True
+
+
+def resolve(pins, root, wanted, *, index=None, ca=None, proxy=None, seconds=60):
+    """
+    Return the lock (str) in which ``wanted`` are updated and all else stays, as far as they fit together.
+
+    pins (str): the lock to start from.
+    root (str): the package that needs all the others.
+    wanted (dict): name -> version, "" for the newest.
+    index, ca, proxy, seconds: as for ``build``.
+    Raises VenvError in one line that says what does not exist, or does not fit together.
+    """
+    with tempfile.TemporaryDirectory(prefix="insync-lock-") as folder:
+        asked, lock = pathlib.Path(folder, "asked.txt"), pathlib.Path(folder, "lock.txt")
+        lines = [root, *(f"{name}=={version}" for name, version in wanted.items() if version)]
+        asked.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # What is in the file that uv writes to stays as it is, unless it has to move.
+        lock.write_text(pins, encoding="utf-8")
+        options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate", "--only-binary=:all:"]
+        options += [f"--upgrade-package={name}" for name in wanted]
+        options += [f"--index-url={index}"] if index else []
+        options += [f"--python={PYTHON}", f"--output-file={lock}", str(asked)]
+        _uv(["pip", "compile", *options], _environment(ca, proxy), seconds)
+        return lock.read_text(encoding="utf-8")
+
+
+def requirements(home):
+    """Return the file (pathlib.Path) with the lock that the virtualenv ``home`` (pathlib.Path) is built from."""
+    return home.with_name(f"{home.name}.lock")
 
 
 def switch(link, home):
@@ -78,21 +108,17 @@ def _alone(home):
 
 def _build(home, lock, index, environment, seconds):
     home.parent.mkdir(parents=True, exist_ok=True)
-    requirements = _requirements(home)
-    requirements.write_text(lock, encoding="utf-8")
+    pins = requirements(home)
+    pins.write_text(lock, encoding="utf-8")
     where = ["--index-url", index] if index else []
     _uv(["venv", "--python", PYTHON, str(home)], environment, seconds)
     # Without --no-build the code of a source distribution would run here, as root.
     options = ["--require-hashes", "--no-build", "--compile-bytecode", "--link-mode=copy"]
     where += ["--python", str(home / "bin" / "python")]
-    _uv(["pip", "sync", *options, *where, str(requirements)], environment, seconds)
+    _uv(["pip", "sync", *options, *where, str(pins)], environment, seconds)
     # Whoever reads it trusts the rest: the rest has to be on the disk first.
     os.sync()
     (home / COMPLETE).write_text(release_id(lock), encoding="utf-8")
-
-
-def _requirements(home):
-    return home.with_name(f"{home.name}.lock")
 
 
 def _environment(ca, proxy):

@@ -111,3 +111,22 @@ def test_two_builds_of_one_release_do_not_meet(tmp_path, served, index):
         with pytest.raises(insync_venv.VenvError, match="is being built by another run"):
             insync_venv.build(tmp_path / "probe-1", lock, index=index)
     assert insync_venv.build(tmp_path / "probe-1", lock, index=index) is True
+
+
+def resolve(pins, index, **wanted):
+    return insync_venv.resolve(pins, "insync-probe", {f"insync-{name}": v for name, v in wanted.items()}, index=index)
+
+
+def test_only_what_is_asked_for_moves(served, index):
+    old, new = wheel(served, "1.0.0"), wheel(served, "1.1.0")
+    hashed = {"1.0.0": old.split()[1], "1.1.0": new.split()[1]}
+    for wanted, version in (({}, "1.0.0"), ({"probe": ""}, "1.1.0"), ({"probe": "1.1.0"}, "1.1.0")):
+        assert resolve(old, index, **wanted).split() == [f"insync-probe=={version}", "\\", hashed[version]], wanted
+    assert resolve(new, index, probe="1.0.0").split()[2] == hashed["1.0.0"], "and back"
+
+
+def test_what_cannot_be_is_one_line(served, index):
+    pins = wheel(served, "1.0.0")
+    with pytest.raises(insync_venv.VenvError, match=r"no version of insync-probe==9\.9\.9") as caught:
+        resolve(pins, index, probe="9.9.9")
+    assert "\n" not in str(caught.value)

@@ -1,7 +1,5 @@
 """Accepting keys by fingerprint, on a real key folder of a master that does not run."""
 
-import multiprocessing
-
 import insync_enroll
 import pytest
 import salt.config
@@ -76,25 +74,6 @@ def test_a_server_without_a_known_host_key_is_not_entered(monkeypatch, tmp_path)
         insync_enroll._host_key("web02", "10.132.1.14")
     (tmp_path / "known_hosts").write_text("10.132.1.14 ssh-ed25519 AAAA\n")
     insync_enroll._host_key("web02", "10.132.1.14")
-
-
-def test_only_one_bootstrap_runs_at_a_time(monkeypatch, tmp_path):
-    monkeypatch.setattr(insync_enroll, "LOCK", tmp_path / "lock")
-    with insync_enroll.lock():
-        other = multiprocessing.get_context("fork").Process(target=_hold)
-        other.start()
-        other.join()
-        assert other.exitcode == 7, "the second one is refused"
-    with insync_enroll.lock():
-        pass
-
-
-def _hold():
-    try:
-        with insync_enroll.lock():
-            raise SystemExit(0)
-    except CommandExecutionError as exc:
-        raise SystemExit(7 if "another bootstrap is running: process " in str(exc) else 1) from exc
 
 
 class Minions:

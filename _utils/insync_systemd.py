@@ -1,0 +1,72 @@
+"""systemd on this server, asked without the detours that Salt's service module takes for every init system."""
+
+import subprocess
+
+SECONDS = 120
+
+
+class UnitError(ValueError):
+    """systemd refuses; the message names the unit, and why."""
+
+
+def systemctl(verb, *arguments, seconds=SECONDS):
+    """
+    Run ``systemctl <verb> <arguments>``; return what it prints (str).
+
+    seconds (int): after which it is given up.
+    Raises UnitError with the last line that it says.
+    """
+    done = _run("systemctl", verb, *arguments, seconds=seconds)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise UnitError(f"systemctl {verb} {' '.join(arguments)}: {said[0] if said else f'exit {done.returncode}'}")
+    return done.stdout
+
+
+def state(unit):
+    """Return a dict of str: ``active`` (active, inactive, failed ...), ``enabled``, ``pid`` (0 if it does not run)."""
+    shown = systemctl("show", "--property=ActiveState,UnitFileState,MainPID", unit)
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    # A timer has no process.
+    return {"active": found["ActiveState"], "enabled": found["UnitFileState"], "pid": found.get("MainPID", "0")}
+
+
+def later(name, seconds, *command):
+    """
+    Run ``command`` (str) in ``seconds`` (int), as the transient timer ``name`` (str); a reboot forgets it.
+
+    Raises UnitError if systemd does not take it.
+    """
+    options = [f"--unit={name}", f"--on-active={seconds}", "--timer-property=AccuracySec=1s", "--quiet", "--collect"]
+    done = _run("systemd-run", *options, *command)
+    if done.returncode != 0:
+        raise UnitError(f"systemd-run {name}: {done.stderr.strip()}")
+
+
+def last_words(unit, lines=1):
+    """Return what the last start of ``unit`` (str) said last, at most ``lines`` (int); else what systemd says of it."""
+    invocation = _said("systemctl", "show", "--property=InvocationID", "--value", unit).strip()
+    own = [f"_SYSTEMD_INVOCATION_ID={invocation}"]
+    for match in ([own] if invocation else []) + [[f"--unit={unit}"]]:
+        found = _said("journalctl", "--lines=20", "--output=cat", "--no-pager", *match).splitlines()
+        told = [" ".join(line.split())[:300] for line in found if line.strip()]
+        if told:
+            return "\n".join(told[-lines:])
+    return "it said nothing"
+
+
+def _said(*command):
+    try:
+        return _run(*command).stdout
+    except UnitError:
+        return ""
+
+
+def _run(*command, seconds=SECONDS):
+    options = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL, "check": False}
+    try:
+        return subprocess.run(command, timeout=seconds, **options)
+    except subprocess.TimeoutExpired as exc:
+        raise UnitError(f"{' '.join(command)}: no end after {seconds} s") from exc
+    except OSError as exc:
+        raise UnitError(f"{command[0]}: {exc.strerror}") from exc
