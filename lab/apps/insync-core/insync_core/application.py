@@ -3,13 +3,13 @@
 import flask
 import werkzeug.exceptions
 
-from insync_core import log
+from insync_core import drills, faults, log
 from insync_core.errors import Unavailable, reason
 from insync_core.identity import Identity
 from insync_core.readiness import Readiness
 
 
-def create(name, build, checks, conf=None):
+def create(name, build, checks, conf=None, drills_below=None):
     """
     Return a Flask application with /healthz, /readyz, /version and errors as JSON.
 
@@ -17,7 +17,9 @@ def create(name, build, checks, conf=None):
     build (module): its _build.
     checks (dict): what Readiness asks, beside the conf.
     conf (Conf): the application's, if it has one.
+    drills_below (str): the path before /slow and /receipt; None where neither is answered.
     """
+    faults.imported(build.FAULT)
     app = flask.Flask(name)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
     app.json.sort_keys = False
@@ -26,13 +28,21 @@ def create(name, build, checks, conf=None):
     app.add_url_rule("/healthz", "healthz", lambda: _reply(identity.healthz(flask.request.args.get("release"))))
     app.add_url_rule("/readyz", "readyz", lambda: _reply(identity.readyz()))
     app.add_url_rule("/version", "version", lambda: _reply(identity.version()))
+    if drills_below is not None:
+        app.add_url_rule(f"{drills_below}/slow", "slow", _slow)
+        app.add_url_rule(f"{drills_below}/receipt", "receipt", _receipt, methods=["POST"])
     app.register_error_handler(Unavailable, _missing)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
+    @app.before_request
+    def fail():
+        if faults.answered(build.FAULT, flask.request.path):
+            flask.abort(500)
+
     @app.after_request
     def stamp(response):
-        response.headers["X-Release"] = identity.stamp
+        response.headers["X-Insync-Release"] = identity.stamp
         return response
 
     return app
@@ -44,6 +54,14 @@ def _reply(answer):
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _slow():
+    return drills.slow(flask.request.args.get("seconds", "1"))
+
+
+def _receipt():
+    return drills.receipt(flask.request.get_json(silent=True))
 
 
 def _missing(exc):

@@ -8,5 +8,16 @@ def checks(fault):
     return {"fault": _unready} if fault == "unready" else {}
 
 
+def imported(fault):
+    """Fail, because of ``fault`` (str), when the application is imported."""
+    if fault == "unimportable":
+        raise ImportError("this version is built so that it cannot be imported")
+
+
+def answered(fault, path):
+    """Return whether a request for ``path`` (str) fails because of ``fault`` (str); no path that a release tries."""
+    return fault == "failing" and path.endswith(("/slow", "/receipt", "/signup"))
+
+
 def _unready():
     raise Unavailable("fault", "this version is built to be never ready")

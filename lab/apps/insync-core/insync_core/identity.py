@@ -24,7 +24,9 @@ class Identity:
         self.revision = revision
         self.release = os.environ.get("RELEASE", "")
         self.slot = os.environ.get("SLOT", "")
-        self.stamp = f"{build.VERSION}/{self.release}"
+        self.host = socket.gethostname()
+        # In every reply: which release, in which slot, on which server.
+        self.stamp = f"{self.release}/{self.slot}/{self.host}"
         self.started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def healthz(self, wanted=None):
@@ -45,7 +47,7 @@ class Identity:
             "name": self.name,
             "version": self.build.VERSION,
             **self._place(),
-            "host": socket.gethostname(),
+            "host": self.host,
             "pid": os.getpid(),
             "started_at": self.started_at,
             "conf_rev": self.revision(),

@@ -90,7 +90,7 @@ class Worker:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.send_header("Cache-Control", "no-store")
-                self.send_header("X-Release", worker.identity.stamp)
+                self.send_header("X-Insync-Release", worker.identity.stamp)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -21,7 +21,7 @@ checks = {
     "mysql": lambda: mysql.check(conf.values()["mysql"], ca_file, "licenses"),
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
 }
-application = application.create("insync-license", _build, checks, conf)
+application = application.create("insync-license", _build, checks, conf, drills_below="/license")
 
 
 @application.after_request

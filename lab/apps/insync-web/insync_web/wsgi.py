@@ -1,7 +1,6 @@
 """What gunicorn serves: a page with the greeting of the conf, sign-ups, and the current versions."""
 
 import html
-import time
 
 import flask
 from insync_core import application, cache, mysql, program, queue
@@ -15,7 +14,6 @@ NEEDS = {
     "redis": cache.NEEDS,
     "beanstalkd": queue.NEEDS,
 }
-SLOWEST = 5
 PAGE = """<!doctype html>
 <html lang="en">
 <title>Insync</title>
@@ -32,7 +30,7 @@ checks = {
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
     "beanstalkd": lambda: queue.check(conf.values()["beanstalkd"]),
 }
-application = application.create("insync-web", _build, checks, conf)
+application = application.create("insync-web", _build, checks, conf, drills_below="")
 
 
 @application.get("/")
@@ -63,16 +61,3 @@ def current_versions():
     if not isinstance(versions, dict):
         return {"error": "the conf has no current_versions"}, 404
     return versions
-
-
-@application.get("/slow")
-def slow():
-    """Answer after ?seconds=, at most 5: a request that a release must not cut."""
-    try:
-        seconds = float(flask.request.args.get("seconds", "1"))
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= SLOWEST:
-        return {"error": f"seconds is a number from 0 to {SLOWEST}"}, 400
-    time.sleep(seconds)
-    return {"seconds": seconds, "version": _build.VERSION}
