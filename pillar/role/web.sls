@@ -2,10 +2,13 @@
 apps:
   web:
     description: Insync web
+    package: insync-web
     virtualenv: /insync/venv/web
     command: >-
       ${VENV}/bin/python -m gunicorn --preload --no-control-socket --worker-class gthread --workers 2 --threads 16
       --keep-alive 75 --graceful-timeout 30 --worker-tmp-dir /dev/shm --bind ${ADDRESS}:${PORT} insync_web.wsgi:application
     credentials: {conf_token: 'conf_server:web_token'}
+    # A release that does not answer these with 200 is not asked by anybody else.
+    smoke: [/, /version]
     settings: {namespace: web}
     memory_max: 512M

@@ -1,10 +1,9 @@
 # Tunables of the load balancer. Addresses, ports and public names are in the inventory.
 haproxy:
-  # Which applications are reached below which path. In /etc/haproxy/active.map each key names the release slot in use:
-  # pools with the same key change their slot in the same moment.
+  # Which applications are reached below which path. /etc/haproxy/active.map names the release slot in use for each.
   pools:
-    web: {path: /, key: site}
-    license: {path: /license, key: site}
+    web: {path: /}
+    license: {path: /license}
   # What is for the load balancer and the release only: not found from outside.
   internal: [healthz, readyz, stats]
   # A server is in after `rise` good answers, out after `fall` bad ones; an answer has `interval` too.

@@ -11,6 +11,14 @@ haproxy-save-servers:
     - group: root
     - mode: '0755'
 
+haproxy-keep-maintenance:
+  file.managed:
+    - name: /usr/local/sbin/insync-keep-maintenance
+    - source: salt://haproxy/files/keep-maintenance
+    - user: root
+    - group: root
+    - mode: '0755'
+
 haproxy-unit:
   file.managed:
     - name: /etc/systemd/system/haproxy.service.d/insync.conf
@@ -20,6 +28,7 @@ haproxy-unit:
     - mode: '0644'
     - makedirs: True
     - require:
+      - file: haproxy-keep-maintenance
       - file: haproxy-save-servers
 
 {#- Debian starts it at once, with the unit as it is then; so not together with other packages, which come earlier. #}
@@ -38,8 +47,8 @@ haproxy-active-map:
     - group: root
     - mode: '0644'
     - contents:
-      {%- for key in pools.values() | map(attribute='key') | unique %}
-      - {{ key }} blue
+      {%- for pool in pools %}
+      - {{ pool }} blue
       {%- endfor %}
     - require:
       - pkg: haproxy-package

@@ -1,0 +1,341 @@
+"""The load balancer: which slot of a pool it asks, and which of its servers."""
+
+import datetime
+import functools
+import json
+import pathlib
+import time
+
+import insync_haproxy
+import insync_inventory
+import insync_lock
+import insync_slots
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+__virtualname__ = "lb"
+
+MAP = "/etc/haproxy/active.map"
+FIRST = "blue"
+LOCK = "/run/lock/insync-lb.lock"
+MAINTENANCE = pathlib.Path("/var/lib/insync/lb/maintenance.json")
+PAUSE = 0.05
+
+
+def __virtual__():
+    if "haproxy" in __pillar__:
+        return __virtualname__
+    return False, "this server is no load balancer"
+
+
+def _told(function):
+    """Turn what our own code raises into the one error that Salt tells in one line."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (insync_haproxy.HaproxyError, insync_lock.Held) as exc:
+            raise CommandExecutionError(str(exc)) from exc
+        except OSError as exc:
+            raise CommandExecutionError(f"{exc.filename}: {exc.strerror or exc}") from exc
+
+    return call
+
+
+@_told
+def status(pool=None):
+    """
+    Tell which slot of a pool is asked, and how its servers are.
+
+    pool (str): an application such as ``web``; all if left out.
+
+    Returns a dict: pool -> active (slot), file (the slot that the next start of HAProxy would ask), slots (slot ->
+    server -> status such as UP), in_flight (slot -> requests), maintenance (server -> since and by).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.status web
+    """
+    rows, runtime, file = insync_haproxy.statistics(), insync_haproxy.entries(MAP), insync_haproxy.read(MAP)
+    found = {}
+    for name in [_known(pool)] if pool else _pools():
+        slots = _slots(name, rows)
+        found[name] = {
+            "active": runtime.get(name, FIRST),
+            "file": file.get(name, FIRST),
+            "slots": {slot: {host: row["status"] for host, row in servers.items()} for slot, servers in slots.items()},
+            "in_flight": {slot: _in_flight(servers) for slot, servers in slots.items()},
+            "maintenance": {host: told for host, told in _maintenance().items() if host in slots[FIRST]},
+        }
+    return found
+
+
+@_told
+def flip(pool, to, expect, wait=10):
+    """
+    Let all requests of a pool go to another slot, from one moment to the next.
+
+    pool (str): the application. to (str): the slot. expect (str): the slot that is asked now.
+    wait (float): for how many seconds the servers of the new slot may take until HAProxy finds all of them well.
+
+    Returns a dict: changes, and milliseconds from the order to the record on the disk. Raises CommandExecutionError,
+    with nothing changed, if another slot is asked than expected, or if a server of the new one is not well.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.flip web green blue
+    """
+    _slot(_known(pool), to)
+    with insync_lock.held(LOCK, f"lb.flip {pool}", wait=10):
+        active = insync_haproxy.entries(MAP).get(pool, FIRST)
+        if active != expect:
+            raise CommandExecutionError(f"{pool}: {active} is asked, not {expect} as expected; nothing was changed")
+        if to == active:
+            return {"changes": {}, "milliseconds": 0.0}
+        _all_well(pool, to, time.monotonic() + wait)
+        began = time.monotonic()
+        if not __opts__["test"]:
+            _switch(pool, to)
+        milliseconds = round((time.monotonic() - began) * 1000, 1)
+        return {"changes": {pool: {"old": active, "new": to}}, "milliseconds": milliseconds}
+
+
+@_told
+def watch(pool, slot, back, seconds=5, most=0.01):
+    """
+    Watch what a slot answers after a flip; if too much of it fails, let the former slot be asked again at once.
+
+    pool, slot (str): what is watched. back (str): the former slot.
+    seconds (float): for how long. most (float): the share of failed requests (5xx, no or a broken answer) that passes,
+    beside what is usual in the former slot.
+
+    Returns a dict: requests, failed. Raises CommandExecutionError after it went back, with the figures of each server.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.watch web green blue seconds=5
+    """
+    for name in (slot, back):
+        _slot(_known(pool), name)
+    usual, before, deadline = _usual(pool, back), _counters(pool, slot), time.monotonic() + seconds
+    while True:
+        servers = _since(before, _counters(pool, slot))
+        requests, failed = (sum(told[key] for told in servers.values()) for key in ("requests", "failed"))
+        down = [host for host, said in _statuses(pool, slot).items() if not said.startswith("UP")]
+        if down or (failed > 1 and failed > requests * (most + usual)):
+            _ask(pool, back)
+            each = ", ".join(f"{host} {told['failed']} of {told['requests']}" for host, told in servers.items())
+            why = f"{', '.join(down)} went down" if down else f"too many requests failed: {each}"
+            raise CommandExecutionError(f"{pool}@{slot}: {why}; {back} is asked again")
+        if time.monotonic() >= deadline:
+            return {"requests": requests, "failed": failed}
+        time.sleep(PAUSE)
+
+
+@_told
+def wait_idle(pool, slot, timeout=60):
+    """
+    Wait until nothing is in flight in a slot that is not asked any more.
+
+    pool, slot (str): what is waited for. timeout (float): for how many seconds; more is no error.
+
+    Returns a dict: waited_for (requests in flight at first), left (at last), seconds. Raises CommandExecutionError for
+    the slot that is asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.wait_idle web blue
+    """
+    _slot(_known(pool), slot)
+    if insync_haproxy.entries(MAP).get(pool, FIRST) == slot:
+        raise CommandExecutionError(f"{pool}@{slot} is asked; it never gets idle")
+    return _waited(lambda: _in_flight(_slots(pool, insync_haproxy.statistics())[slot]), timeout)
+
+
+@_told
+def drain(host, timeout=60, by=""):
+    """
+    Send a server no new requests, wait for those that it has, and keep it out until ``lb.undrain``.
+
+    host (str): the server. timeout (float): for how many seconds to wait; what is left then ends by itself.
+    by (str): who wants it.
+
+    Returns a dict: changes, waited_for, left, seconds. Raises CommandExecutionError if nobody else would serve.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.drain web02
+    """
+    backends = _backends(host)
+    with insync_lock.held(LOCK, f"lb.drain {host}", wait=10):
+        if host in _maintenance():
+            return {"changes": {}, "waited_for": 0, "left": 0, "seconds": 0.0}
+        _not_the_last(host)
+        changes = {host: {"old": "in service", "new": "in maintenance"}}
+        if __opts__["test"]:
+            return {"changes": changes, "waited_for": 0, "left": 0, "seconds": 0.0}
+        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        _record({**_maintenance(), host: {"since": since, "by": by}})
+        for backend in backends:
+            insync_haproxy.do(f"set server {backend}/{host} state drain")
+    waited = _waited(lambda: _in_flight_on(host, backends), timeout)
+    return {"changes": changes, **waited}
+
+
+@_told
+def undrain(host, timeout=30):
+    """
+    Send a server requests again, once HAProxy finds it well.
+
+    host (str): the server. timeout (float): for how many seconds that may take.
+
+    Returns a dict: changes, seconds. Raises CommandExecutionError if it is not well by then.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.undrain web02
+    """
+    backends, began = _backends(host), time.monotonic()
+    with insync_lock.held(LOCK, f"lb.undrain {host}", wait=10):
+        kept = _maintenance()
+        if host not in kept:
+            return {"changes": {}, "seconds": 0.0}
+        changes = {host: {"old": "in maintenance", "new": "in service"}}
+        if __opts__["test"]:
+            return {"changes": changes, "seconds": 0.0}
+        for backend in backends:
+            insync_haproxy.do(f"set server {backend}/{host} state ready")
+        _record({name: told for name, told in kept.items() if name != host})
+    for pool, slot in _serving(host):
+        _all_well(pool, slot, time.monotonic() + timeout, only=host)
+    return {"changes": changes, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _ask(pool, slot):
+    with insync_lock.held(LOCK, f"lb.watch {pool}", wait=10):
+        _switch(pool, slot)
+
+
+def _switch(pool, slot):
+    insync_haproxy.set_entry(MAP, pool, slot)
+    insync_haproxy.write(MAP, pool, slot)
+
+
+def _pools():
+    return __pillar__["haproxy"]["pools"]
+
+
+def _known(pool):
+    if pool not in _pools():
+        raise SaltInvocationError(f"{pool}: no pool of this load balancer{insync_inventory.hint(pool, _pools())}")
+    return pool
+
+
+def _slot(pool, slot):
+    known = _slots(pool, insync_haproxy.statistics())
+    if slot not in known:
+        raise SaltInvocationError(f"{pool} has no slot '{slot}'; its slots are {', '.join(known)}")
+
+
+def _slots(pool, rows):
+    """{slot: {server: its row of the statistics}}"""
+    prefix = f"b_{pool}_"
+    return {name.removeprefix(prefix): servers for name, servers in rows.items() if name.startswith(prefix)}
+
+
+def _statuses(pool, slot):
+    return {host: row["status"] for host, row in _slots(pool, insync_haproxy.statistics())[slot].items()}
+
+
+def _all_well(pool, slot, deadline, only=None):
+    while True:
+        bad = {host: said for host, said in _statuses(pool, slot).items() if said != "UP" and only in (None, host)}
+        if not bad:
+            return
+        if time.monotonic() >= deadline:
+            told = ", ".join(f"{host} is {said}" for host, said in bad.items())
+            raise CommandExecutionError(f"{pool}@{slot}: {told}")
+        time.sleep(PAUSE)
+
+
+def _in_flight(servers):
+    return sum(int(row["scur"] or 0) for row in servers.values())
+
+
+def _in_flight_on(host, backends):
+    rows = insync_haproxy.statistics()
+    return sum(int(rows[backend][host]["scur"] or 0) for backend in backends)
+
+
+def _waited(count, timeout):
+    began, first, quiet, left = time.monotonic(), count(), 0, 0
+    while quiet < 2 and time.monotonic() < began + timeout:
+        left = count()
+        quiet = 0 if left else quiet + 1
+        time.sleep(PAUSE)
+    return {"waited_for": first, "left": left, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _counters(pool, slot):
+    rows = _slots(pool, insync_haproxy.statistics())[slot]
+    return {host: {"requests": _sum(row, "stot"), "failed": _sum(row, *_FAILED)} for host, row in rows.items()}
+
+
+_FAILED = ("hrsp_5xx", "econ", "eresp")
+
+
+def _sum(row, *fields):
+    return sum(int(row[field] or 0) for field in fields)
+
+
+def _since(before, after):
+    return {host: {key: after[host][key] - value for key, value in told.items()} for host, told in before.items()}
+
+
+def _usual(pool, slot):
+    """The share of requests that failed in ``slot`` since HAProxy was started."""
+    told = _counters(pool, slot).values()
+    requests = sum(one["requests"] for one in told)
+    return sum(one["failed"] for one in told) / requests if requests else 0
+
+
+def _backends(host):
+    rows = insync_haproxy.statistics()
+    known = {name for backend in rows.values() for name in backend}
+    if not any(host in rows[backend] for backend in rows):
+        raise SaltInvocationError(f"{host}: no server of this load balancer{insync_inventory.hint(host, known)}")
+    return [backend for backend, servers in rows.items() if host in servers]
+
+
+def _serving(host):
+    """(pool, slot) that are asked, and have the server."""
+    rows, runtime = insync_haproxy.statistics(), insync_haproxy.entries(MAP)
+    active = [(pool, runtime.get(pool, FIRST)) for pool in _pools()]
+    return [(pool, slot) for pool, slot in active if host in _slots(pool, rows)[slot]]
+
+
+def _not_the_last(host):
+    for pool, slot in _serving(host):
+        if not [name for name, said in _statuses(pool, slot).items() if said == "UP" and name != host]:
+            raise CommandExecutionError(f"{host} is the last server of {pool} that is UP; nothing was done")
+
+
+def _maintenance():
+    return json.loads(MAINTENANCE.read_text(encoding="utf-8")) if MAINTENANCE.exists() else {}
+
+
+def _record(hosts):
+    MAINTENANCE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    insync_slots.replace(MAINTENANCE, json.dumps(hosts, indent=2) + "\n")
