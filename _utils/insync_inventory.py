@@ -171,6 +171,12 @@ def slots(inventory, host):
     return pools
 
 
+def pools(inventory):
+    """Return ``{pool: its servers}`` (dict of lists of str) of the applications that have release slots."""
+    services = [service for service in inventory["services"].values() if "slot_of" in service]
+    return {service["slot_of"]: hosts_with(inventory, service["role"]) for service in services}
+
+
 def endpoints(inventory):
     """
     Return where the private services are: ``{service: {"port": int, "health": dict, "hosts": {server: str}}}``.
@@ -245,8 +251,8 @@ def slice_for(inventory, host):
     """
     Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
 
-    A dict: host, roles, peers (every server, itself too), firewall, slots, clients (of what it offers, by role, their
-    private addresses), names (public, of what it offers), endpoints, sshd, salt.
+    A dict: host, roles, peers (every server, itself too), firewall, slots, pools, clients (of what it offers, by role,
+    their private addresses), names (public, of what it offers), endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -263,6 +269,7 @@ def slice_for(inventory, host):
         "peers": peers,
         "firewall": {"allow": allow(inventory, host)},
         "slots": slots(inventory, host),
+        "pools": pools(inventory),
         "clients": _client_addresses(inventory, host),
         "names": _names(inventory, host),
         "endpoints": endpoints(inventory),

@@ -1,5 +1,5 @@
 {#- The applications of this server: a user, settings, credentials, a unit, and a first release where there is none. -#}
-{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, settings, slots with context %}
+{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, settings, slots, verbs with context %}
 include:
   - fleet_ca
 {%- for name, app in apps.items() %}
@@ -75,6 +75,20 @@ app-{{ name }}-unit:
         name: {{ name }}
         slotted: {{ name in slots }}
         user: {{ user }}
+
+{%- if name in slots %}
+
+{#- What the release verbs have to know of it here. #}
+app-{{ name }}-verbs:
+  file.managed:
+    - name: /etc/insync/{{ name }}/release.json
+    - contents: {{ verbs(name, app) | tojson }}
+    - user: root
+    - group: root
+    - mode: '0644'
+    - require:
+      - file: app-{{ name }}-folder
+{%- endif %}
 
 {#- From the first start on the release is the release verbs' business: this starts what is stopped, and moves nothing. #}
 app-{{ name }}-release:

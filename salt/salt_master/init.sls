@@ -1,5 +1,5 @@
 {#- The salt-master: an unprivileged user that sees the deployed checkout, the site folder and its own keys, nothing else. -#}
-{%- from 'salt_master/map.jinja' import address, checkout, master, name, site with context %}
+{%- from 'salt_master/map.jinja' import address, checkout, master, name, pools, site with context %}
 include:
   - salt_release
 
@@ -23,6 +23,20 @@ salt-master-directory-{{ directory }}:
     - user: salt
     - group: salt
     - mode: '0750'
+    - makedirs: True
+    - require:
+      - user: salt-master-user
+{%- endfor %}
+
+{#- Where the release verbs record who did what when. #}
+{%- for pool in pools %}
+
+salt-master-records-{{ pool }}:
+  file.directory:
+    - name: /var/lib/insync/{{ pool }}
+    - user: salt
+    - group: salt
+    - mode: '0755'
     - makedirs: True
     - require:
       - user: salt-master-user
@@ -64,10 +78,17 @@ salt-master-runtime-directory:
 salt-master-unit:
   file.managed:
     - name: /etc/systemd/system/salt-master.service
-    - source: salt://salt_master/files/salt-master.service
+    - source: salt://salt_master/files/salt-master.service.j2
+    - template: jinja
     - user: root
     - group: root
     - mode: '0644'
+    - context:
+        pools: {{ pools | list | tojson }}
+    - require:
+      {%- for pool in pools %}
+      - file: salt-master-records-{{ pool }}
+      {%- endfor %}
 
 salt-master-restart:
   insync_salt.restarted_when_idle:

@@ -16,7 +16,8 @@ def test_the_bootstrap_brought_our_states_and_modules(client):
     functions = client.cmd("*", "sys.list_functions", ["insync"])
     states = client.cmd("*", "sys.list_state_modules", ["insync_*"])
     ours = sorted(path.stem for path in (ROOT / "_states").glob("*.py"))
-    assert functions == {name: ["insync.ports"] for name in ("ct1", "web02")}
+    verbs = ["insync.restart_license", "insync.restart_web", "insync.update_in_license", "insync.update_in_web"]
+    assert functions == {name: ["insync.ports", *verbs] for name in ("ct1", "web02")}
     assert states == {name: ours for name in ("ct1", "web02")}
 
 
@@ -116,3 +117,19 @@ def test_the_ssh_config_names_every_server(run):
     assert result.returncode == 0
     for name in INVENTORY["hosts"]:
         assert any(line.startswith("Host ") and name in line.split() for line in result.stdout.splitlines()), name
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("insync.restart_web", "test=True"), "web-lb02: no answer; is it down, or its salt-minion?"),
+        (("insync.update_in_license", "insync-license==1", "test=True"), "license01: no answer"),
+        (("insync.release_status", "wep"), "wep: no such pool; did you mean 'web'?"),
+        (("insync.drain", "web03"), "web03: in no pool; did you mean 'web02'?"),
+        (("insync.undrain", "db"), "db: in no pool"),
+    ],
+)
+def test_a_release_verb_that_cannot_be_says_why(run, minions, arguments, message):
+    result = run(*arguments)
+    assert (result.returncode, result.stdout.count("Traceback")) == (1, 0), result.stdout + result.stderr
+    assert message in result.stdout + result.stderr

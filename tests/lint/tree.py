@@ -58,7 +58,7 @@ class Tree:
 
     def components(self):
         """Return the names of the folders that hold states."""
-        return sorted({name.split("/")[1] for name in self.files("salt/*/*")} - {"role", "orch"})
+        return sorted({name.split("/")[1] for name in self.files("salt/*/*")} - {"role", "orch", "reactor"})
 
     def functions(self, *patterns):
         """Return ``(where, function node)`` of the public functions and methods in the files that match."""
@@ -74,7 +74,9 @@ class Tree:
     def state_functions(self, module):
         """Return ``{name: function node}`` of a state module, ours or Salt's; empty if there is none."""
         own = self.root / "_states" / f"{module}.py"
-        for path in [own, PACKAGES / "salt/states" / own.name, *PACKAGES.glob(f"saltext/*/states/{own.name}")]:
+        # Salt's own may not be called salt: its file is saltmod.py.
+        salts = [PACKAGES / "salt/states" / name for name in (own.name, f"{module}mod.py")]
+        for path in [own, *salts, *PACKAGES.glob(f"saltext/*/states/{own.name}")]:
             if path.exists():
                 return _functions(path)
         return {}

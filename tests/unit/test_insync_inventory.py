@@ -144,7 +144,7 @@ def test_the_slice_of_a_server(inventory):
     assert part["clients"] == {"lb": ["10.0.0.11"], "ssh_gateway": ["10.0.0.2"], "web": web}
     assert part["endpoints"] == insync_inventory.endpoints(inventory)
     assert (part["slots"], part["names"]) == ({}, [])
-    known = {"host", "roles", "peers", "firewall", "slots", "clients", "names", "endpoints", "sshd", "salt"}
+    known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "endpoints", "sshd", "salt"}
     assert set(part) == known
 
 

@@ -1,0 +1,311 @@
+"""The operators' verbs that move, restart and show releases; they run on ct1, one at a time for each pool."""
+
+import pathlib
+
+import insync_inventory
+import insync_jobs
+import insync_journal
+import insync_lock
+import insync_pool
+import insync_request
+import insync_rollout
+import salt.utils.event
+import salt.utils.user
+
+# The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
+from salt.exceptions import NotImplemented as Refused
+
+__virtualname__ = "insync"
+
+_LOCK = "/run/salt/master/release-{}.lock"
+_REQUESTS = "/run/salt/master/release-requests"
+_RECORDS = pathlib.Path("/var/lib/insync")
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def restart_web(test=False):
+    """
+    Restart web on all of its servers, with the release that they have and without a lost request.
+
+    test (bool): only tell what would be done.
+
+    Returns a dict: release, changes (slot: old and new), in_flight (requests that were waited for), phases (seconds),
+    seconds, by. Raises Refused, with nothing touched or the former processes serving, saying what failed where.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.restart_web
+    """
+    return _restart("web", test)
+
+
+def restart_license(test=False):
+    """
+    Restart license on all of its servers; otherwise like ``insync.restart_web``.
+
+    test (bool): only tell what would be done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.restart_license
+    """
+    return _restart("license", test)
+
+
+def update_in_web(*packages, test=False, watch=5, keep=600):
+    """
+    Move web, on all of its servers in the same moment, to a release in which packages are updated.
+
+    packages (str): ``name==version``, or ``name`` for the newest; none at all asks for the newest of everything.
+    test (bool): only tell what would be done; the index is asked, nothing is built.
+    watch (float): for how many seconds the new release is watched before it stays.
+    keep (int): for how many seconds the old one runs on, to be come back to at once.
+
+    Returns a dict as ``insync.restart_web`` does, and packages: name -> old and new version. No changes if they are
+    what is asked for already. Raises Refused, with the former release serving, saying what failed where.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.update_in_web insync-web==2.4.0 insync-core
+        salt-run insync.update_in_web
+    """
+    return _update("web", packages, test, watch=watch, keep=keep)
+
+
+def update_in_license(*packages, test=False, watch=5, keep=600):
+    """
+    Move license to a release in which packages are updated; otherwise like ``insync.update_in_web``.
+
+    packages, test, watch, keep: as there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.update_in_license insync-license==2.4.0
+    """
+    return _update("license", packages, test, watch=watch, keep=keep)
+
+
+def rollback_web(test=False, keep=600):
+    """
+    Let web serve the release before again: at once if it still runs, else after its start.
+
+    test (bool): only tell what would be done.
+    keep (int): for how many seconds the release that is left runs on.
+
+    Returns a dict as ``insync.restart_web`` does. Raises Refused saying what failed, or that there is none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.rollback_web
+    """
+    return _rollback("web", test, keep)
+
+
+def rollback_license(test=False, keep=600):
+    """
+    Let license serve the release before again; otherwise like ``insync.rollback_web``.
+
+    test, keep: as there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.rollback_license
+    """
+    return _rollback("license", test, keep)
+
+
+def release_status(*pools):
+    """
+    Tell which release runs where, since when, by whom, and what ``rollback`` would come back to.
+
+    pools (str): such as ``web``; all if none is named.
+
+    Returns a dict: pool -> active (slot), balancer (server -> status), servers (server -> release, slot, since, by,
+    previous, slots) and last (what the last run was, and how it ended). Servers that do not answer are named instead.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.release_status
+        salt-run insync.release_status web --out=json
+    """
+    names = pools or insync_inventory.pools(_inventory())
+    return {name: _status(_pool(name)) for name in names}
+
+
+def drain(host, timeout=60):
+    """
+    Take a server out of the load balancer for maintenance, once what it has begun is answered.
+
+    host (str): a server of a pool.
+    timeout (int): for how many seconds requests in flight are waited for.
+
+    Returns a dict: changes, waited_for (requests), seconds. Raises Refused if nobody else would serve.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.drain web02
+    """
+    return _maintenance("lb.drain", host, timeout=timeout, by=_who())
+
+
+def undrain(host):
+    """
+    Let the load balancer ask a server again, once it is well.
+
+    host (str): a server that ``insync.drain`` took out.
+
+    Returns a dict: changes, seconds. Raises Refused if it does not become well.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.undrain web02
+    """
+    return _maintenance("lb.undrain", host)
+
+
+def release_requested(jid, server):
+    """
+    Do what a job asks for that runs a release verb on servers; the reactor calls it when one of these says so.
+
+    jid (str): the job. The master's own record tells what it is; nothing that a server says of it counts.
+    server (str): who says so.
+
+    Returns True if it was this call that did it: each server of the job says so, and the first one counts.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.release_requested 20261125220000000000 web02
+    """
+    request = insync_request.find(__salt__["jobs.list_job"](str(jid)), server)
+    if not request or not insync_request.first(_REQUESTS, jid):
+        return False
+    pool = _pool(request.pool)
+    answer = {"error": f"none of {', '.join(request.servers)} runs {request.pool}"}
+    servers = [name for name in pool.servers if name in request.servers]
+    try:
+        answer = {"done": _requested(request, pool, servers)} if servers else answer
+    except Refused as exc:
+        answer = {"error": str(exc)}
+    insync_jobs.call(__opts__, servers, "insync_slot.answer", request.pool, str(jid), answer)
+    return True
+
+
+def _requested(request, pool, servers):
+    if request.verb == "update_in" and servers != pool.servers:
+        others = ", ".join(name for name in pool.servers if name not in servers)
+        raise Refused(
+            f"{others} would stay as it is, and {pool.name} be mixed; nothing was done. For all of them: "
+            f"salt-run insync.update_in_{pool.name} {' '.join(request.packages)}".rstrip()
+        )
+    options = {"test": request.test, "by": request.by}
+    if request.verb == "update_in":
+        return _update(pool.name, request.packages, **options)
+    return _restart(pool.name, servers=servers, **options)
+
+
+def _restart(name, test, servers=None, by=None):
+    def act(rollout):
+        return rollout.restart() if servers in (None, rollout.pool.servers) else rollout.restart_some(servers)
+
+    return _run(name, f"insync.restart_{name}", act, test, by=by)
+
+
+def _update(name, packages, test, by=None, **options):
+    verb = " ".join([f"insync.update_in_{name}", *map(str, packages)])
+    return _run(name, verb, lambda rollout: rollout.update(packages), test, by=by, **options)
+
+
+def _rollback(name, test, keep):
+    return _run(name, f"insync.rollback_{name}", lambda rollout: rollout.rollback(), test, keep=keep)
+
+
+def _run(name, verb, act, test, by=None, **options):
+    by, pool = by or _who(), _pool(name)
+    try:
+        with insync_lock.held(_LOCK.format(name), verb, by=by):
+            journal = insync_journal.Journal(_RECORDS / name, verb, by, pool.servers, keep=not test)
+            return _recorded(journal, act, insync_rollout.Rollout(pool, journal, by, test=test, **options))
+    except insync_lock.Held as exc:
+        raise Refused(f"{name}: {exc}; nothing was done") from exc
+    except OSError as exc:
+        raise Refused(f"{name}: {exc.filename}: {exc.strerror}") from exc
+
+
+def _recorded(journal, act, rollout):
+    """Run it, and leave a record and an event, however it ends."""
+    try:
+        done = act(rollout)
+    except (insync_rollout.Refused, insync_rollout.Failed) as exc:
+        _tell(journal.end(str(exc)), rollout.pool.name)
+        raise Refused(f"{rollout.pool.name}: {exc}") from exc
+    except BaseException as exc:
+        _tell(journal.end(f"ended by {type(exc).__name__}"), rollout.pool.name)
+        raise
+    record = journal.end("ok", **done)
+    _tell(record, rollout.pool.name)
+    return {**done, **{key: record[key] for key in ("by", "seconds", "phases")}}
+
+
+def _tell(record, name):
+    with salt.utils.event.get_event("master", opts=__opts__, listen=False) as bus:
+        bus.fire_event(record, f"insync/release/{name}")
+
+
+def _status(pool):
+    found = {"last": insync_journal.last(_RECORDS / pool.name)}
+    try:
+        balancer, servers = pool.status()
+    except insync_jobs.JobError as exc:
+        return {**found, "failed": exc.failed}
+    return {"active": balancer["active"], "balancer": balancer["servers"], "servers": servers, **found}
+
+
+def _maintenance(function, host, **options):
+    inventory = _inventory()
+    pool = next((name for name, servers in insync_inventory.pools(inventory).items() if host in servers), None)
+    if not pool:
+        known = [server for servers in insync_inventory.pools(inventory).values() for server in servers]
+        raise Refused(f"{host}: in no pool{insync_inventory.hint(host, known)}")
+    balancer = _pool(pool).balancer
+    try:
+        return insync_jobs.call(__opts__, [balancer], function, host, **options)[balancer]
+    except insync_jobs.JobError as exc:
+        raise Refused(str(exc)) from exc
+
+
+def _pool(name):
+    try:
+        return insync_pool.Pool(__opts__, _inventory(), name)
+    except insync_inventory.InventoryError as exc:
+        raise Refused(str(exc)) from exc
+
+
+def _inventory():
+    return insync_inventory.load(f"{__opts__['pillar_roots']['base'][0]}/inventory")
+
+
+def _who():
+    return salt.utils.user.get_specific_user()

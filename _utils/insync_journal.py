@@ -1,0 +1,64 @@
+"""What a release did, phase by phase: said while it runs, and kept: who, when, what, for how long."""
+
+import contextlib
+import datetime
+import json
+import pathlib
+import sys
+import time
+
+import insync_slots
+
+
+class Journal:
+    """The record of one run, written anew at each step, so that a run that was killed tells where."""
+
+    def __init__(self, folder, verb, by, hosts, keep=True):
+        """
+        folder (str or pathlib.Path): where the records of the application are; it has to be there.
+        verb (str): what was typed. by (str): by whom. hosts (list of str): the servers that it concerns.
+        keep (bool): whether it is kept; what only tells what it would do is not.
+        """
+        self.folder, self.keep = pathlib.Path(folder), keep
+        self._began = time.monotonic()
+        self.record = {"verb": verb, "by": by, "since": _now(), "hosts": hosts, "phases": {}, "phase": "", "end": ""}
+
+    @contextlib.contextmanager
+    def phase(self, name, said=""):
+        """Say and record that the phase ``name`` (str) goes on; ``said`` (str) is what it does where."""
+        self.record["phase"] = name
+        self.say(f"{name}: {said}" if said else name)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.record["phases"][name] = round(time.monotonic() - began, 2)
+
+    def say(self, line):
+        """Print ``line`` (str) with the seconds since the start, to standard error: the result is for programs too."""
+        print(f"{time.monotonic() - self._began:6.1f} s  {line}", file=sys.stderr, flush=True)
+        self._write()
+
+    def end(self, end, **facts):
+        """Record how it ended: ``end`` (str) is ok or what went wrong, ``facts`` what is worth knowing of it."""
+        seconds = round(time.monotonic() - self._began, 2)
+        self.record |= {"end": end, "seconds": seconds, **facts}
+        self._write()
+        if self.keep:
+            with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self.record) + "\n")
+        return self.record
+
+    def _write(self):
+        if self.keep:
+            insync_slots.replace(self.folder / "journal.json", json.dumps(self.record, indent=2) + "\n")
+
+
+def last(folder):
+    """Return the record (dict) of the last run in ``folder`` (str or pathlib.Path), None if there was none."""
+    file = pathlib.Path(folder, "journal.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _now():
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

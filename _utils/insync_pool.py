@@ -1,0 +1,60 @@
+"""A pool: the servers that run an application in two slots, and the load balancer that asks one of these."""
+
+import concurrent.futures
+
+import insync_inventory
+import insync_jobs
+
+
+class Pool:
+    """Jobs for the servers of a pool, and for its load balancer."""
+
+    def __init__(self, opts, inventory, name):
+        """
+        opts (dict): the master's configuration. inventory (dict): as insync_inventory.load returns it.
+        name (str): the application, such as ``web``. Raises insync_inventory.InventoryError for one without slots.
+        """
+        pools = insync_inventory.pools(inventory)
+        if name not in pools:
+            raise insync_inventory.InventoryError(f"{name}: no such pool{insync_inventory.hint(name, pools)}")
+        self.name, self.servers, self._opts = name, pools[name], opts
+        (self.balancer,) = insync_inventory.hosts_with(inventory, "web_lb")
+        self._master = insync_inventory.hosts_with(inventory, insync_inventory.MASTER)[0]
+
+    def status(self):
+        """Return (what ``balancer_status`` returns, {server: insync_slot.status}); JobError if one does not answer."""
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            asked = [both.submit(self.balancer_status), both.submit(self.on_servers, "insync_slot.status")]
+        failed = [one.exception() for one in asked if one.exception()]
+        if failed:
+            raise failed[0] if len(failed) == 1 else insync_jobs.joined(*failed)
+        return tuple(one.result() for one in asked)
+
+    def balancer_status(self):
+        """Return what the load balancer says of the pool (dict): active (slot), servers (its servers -> status)."""
+        found = self.on_balancer("lb.status")[self.name]
+        # One failed check of a server that is up makes it "UP 1/2".
+        servers = {host: said.split()[0] for host, said in found["slots"][found["active"]].items()}
+        return {"active": found["active"], "servers": servers}
+
+    def on_servers(self, function, *arguments, servers=None, **keywords):
+        """Call ``function`` (str) for this pool on ``servers`` (all by default); return {server: answer}."""
+        return insync_jobs.call(self._opts, servers or self.servers, function, self.name, *arguments, **keywords)
+
+    def on_balancer(self, function, *arguments, **keywords):
+        """Call ``function`` (str) for this pool on its load balancer; return the answer."""
+        answers = insync_jobs.call(self._opts, [self.balancer], function, self.name, *arguments, **keywords)
+        return answers[self.balancer]
+
+    def drain(self, server, by):
+        """Let the load balancer ask ``server`` (str) no more, of any pool; return what lb.drain does."""
+        return insync_jobs.call(self._opts, [self.balancer], "lb.drain", server, by=by)[self.balancer]
+
+    def undrain(self, server):
+        """Let the load balancer ask ``server`` (str) again; return what lb.undrain does."""
+        return insync_jobs.call(self._opts, [self.balancer], "lb.undrain", server)[self.balancer]
+
+    def resolve(self, pins, wanted, package, index, ca):
+        """Ask the index once, on the master's server, for what insync_index.resolve returns (str)."""
+        arguments = (pins, package, wanted, index, ca)
+        return insync_jobs.call(self._opts, [self._master], "insync_index.resolve", *arguments)[self._master]

@@ -1,0 +1,235 @@
+"""The release verbs as operators type them, under strict load from the internet: nothing is lost, nothing mixed."""
+
+import contextlib
+import json
+import time
+
+import pytest
+
+from tests.fleet import web
+from tests.fleet.conftest import INVENTORY, changed, failed
+from tests.fleet.load import NOTHING_AMISS, load, reconciled
+
+LB = "web-lb02"
+POOL = ["web-lb02", "web02"]
+RATE = 60
+
+
+def salt_run(fleet, *arguments, timeout=300):
+    """Run ``salt-run`` on ct1 as an operator does; return (exit code, standard output)."""
+    done = fleet.run("ct1", "salt-run", "--out=json", *arguments, timeout=timeout)
+    return done.returncode, done.stdout
+
+
+def ran(fleet, *arguments):
+    """The same, for what has to succeed; return what it returns."""
+    code, said = salt_run(fleet, *arguments)
+    assert code == 0, said
+    return json.loads(said[said.index("{") :])
+
+
+def standing(fleet):
+    """What has to be as before after a run that was refused: what serves, runs, is recorded, and is there."""
+    private = {
+        server: fleet.ok(
+            server,
+            "sh",
+            "-c",
+            "cat /var/lib/insync/web/state.json; ls /insync/venv; readlink /insync/venv/web;"
+            "systemctl show -P MainPID,ActiveState web@blue web@green; systemctl is-enabled web@blue web@green; true",
+        )
+        for server in POOL
+    }
+    return {**private, "map": fleet.ok(LB, "cat", "/etc/haproxy/active.map")}
+
+
+def active(fleet):
+    """Return (slot, release) of web as the load balancer and the records say."""
+    told = ran(fleet, "insync.release_status", "web")["web"]
+    (release,) = {server["release"] for server in told["servers"].values()}
+    assert {server["slot"] for server in told["servers"].values()} == {told["active"]}
+    return told["active"], release
+
+
+@contextlib.contextmanager
+def strict(fleet, app="web", **options):
+    """Strict load around the block: nothing fails, nothing is stale, every POST ran once."""
+    with load(fleet, app, rate=RATE, **options) as running:
+        time.sleep(1)
+        yield running
+        time.sleep(1)
+    report = running.report
+    assert (report.failed, report.stale) == ([], 0), report
+    assert reconciled(fleet, report) == NOTHING_AMISS
+
+
+def test_restart_web_on_all_servers_at_once(fleet):
+    slot, release = active(fleet)
+    with strict(fleet) as running:
+        answers = fleet.salt("web*", "insync.restart_web")
+    assert set(answers) == set(POOL), answers
+    for told in answers.values():
+        assert told["release"] == release
+        assert told["changes"]["slot"]["old"] == slot != told["changes"]["slot"]["new"]
+        assert told["in_flight"] >= 0 and told["seconds"] > 0
+    assert len(running.report.switches) == 1, "all servers change in the same moment"
+    assert active(fleet) == (told["changes"]["slot"]["new"], release)
+    assert web.main_pid(fleet, "web02", f"web@{slot}") == "0", "the old one is stopped"
+
+
+def test_restart_web_on_one_server(fleet):
+    slot, _ = active(fleet)
+    pids = {server: web.main_pid(fleet, server, f"web@{slot}") for server in POOL}
+    with strict(fleet):
+        answers = fleet.salt("web02", "insync.restart_web")
+    assert answers["web02"]["changes"] == {"restarted": ["web02"]}
+    after = {server: web.main_pid(fleet, server, f"web@{slot}") for server in POOL}
+    assert after[LB] == pids[LB] and after["web02"] not in ("0", pids["web02"])
+
+
+def test_an_update_moves_all_and_the_way_back_is_short(fleet):
+    slot, release = active(fleet)
+    with strict(fleet) as running:
+        told = ran(fleet, "insync.update_in_web", "insync-web==1.1.0", "insync-core")
+        assert told["packages"]["insync-web"] == {"old": "1.0.0", "new": "1.1.0"}
+        assert {"look", "resolve", "build", "start", "flip", "watch", "commit"} <= set(told["phases"])
+        running.mark("highstate")
+        for server, states in fleet.highstate(POOL).items():
+            assert (failed(states), changed(states)) == ([], []), server
+        running.mark("again")
+        assert ran(fleet, "insync.update_in_web", "insync-web==1.1.0")["changes"] == {}
+        running.mark("back")
+        back = ran(fleet, "insync.rollback_web")
+    assert told["changes"]["release"]["old"] == release == back["changes"]["release"]["new"]
+    assert len(running.report.switches) == 2
+    assert active(fleet) == (slot, release)
+    record = json.loads(fleet.ok("ct1", "tail", "-n", "1", "/var/lib/insync/web/history.jsonl"))
+    assert (record["verb"], record["end"]) == ("insync.rollback_web", "ok")
+    assert record["by"] and record["since"] and record["phases"]["flip"] >= 0
+
+
+def test_test_mode_tells_and_touches_nothing(fleet):
+    before = standing(fleet)
+    told = ran(fleet, "insync.update_in_web", "insync-web==1.1.0", "test=True")
+    assert told["packages"]["insync-web"]["new"] == "1.1.0" and told["changes"]["slot"]
+    assert fleet.salt("web*", "insync.restart_web", "test=True")["web02"]["changes"]["slot"]
+    assert standing(fleet) == before
+
+
+NAMES = {
+    "insync-wbe": "insync-wbe: not a package of this release; did you mean 'insync-web'?",
+    "https://evil.test/x.whl": "neither a name nor name==version; paths, addresses and options are not taken",
+    "insync-web;id": "neither a name nor name==version",
+    "insync-web==9.9.9": "there is no version of insync-web==9.9.9",
+    "Flask==0.1": "unsatisfiable",
+}
+VERSIONS = {
+    "1.1.1": "this version is built to be never ready",
+    "1.1.2": "this version is built so that it cannot be imported",
+    "1.1.3": "too many requests failed",
+}
+
+
+def refused(fleet, *arguments):
+    """Run a verb that has to end with one clear text and exit code 1; return the text."""
+    code, said = salt_run(fleet, *arguments)
+    assert (code, "Traceback" in said) == (1, False), said
+    return said
+
+
+def test_what_is_no_package_or_no_version_is_refused(fleet):
+    before = standing(fleet)
+    with strict(fleet):
+        for name, message in NAMES.items():
+            assert message in refused(fleet, "insync.update_in_web", name), name
+    assert standing(fleet) == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_bad_release_ends_with_the_old_one_serving(fleet, version):
+    serving = active(fleet)
+    with load(fleet, rate=RATE) as running:
+        # What is wrong with it is in core.
+        packages = [f"insync-web=={version}", f"insync-core=={version}"]
+        said = refused(fleet, "insync.update_in_web", *packages)
+        time.sleep(1)
+    assert VERSIONS[version] in said and f"release {serving[1]} serves as before" in said
+    assert "web02: web@" in said or version == "1.1.3"
+    assert active(fleet) == serving
+    assert web.main_pid(fleet, "web02", f"web@{({'blue', 'green'} - {serving[0]}).pop()}") == "0"
+    # One that is good until it is asked was asked, for a moment.
+    assert [one for one in running.report.failed if version != "1.1.3" or "500" not in one["what"]] == []
+    assert version == "1.1.3" or reconciled(fleet, running.report) == NOTHING_AMISS
+
+
+def test_a_single_server_is_not_moved_alone(fleet):
+    before = standing(fleet)
+    done = fleet.run("ct1", "salt", "web02", "insync.update_in_web", "insync-web==1.1.0")
+    assert done.returncode == 1
+    assert "salt-run insync.update_in_web insync-web==1.1.0" in done.stdout
+    assert standing(fleet) == before
+
+
+def test_the_second_is_refused_at_once_and_told_who_is_at_it(fleet):
+    fleet.ok("ct1", "sh", "-c", "salt-run insync.restart_web > /dev/null 2>&1 & sleep 4")
+    assert "insync.restart_web is running, by salt, since " in refused(fleet, "insync.restart_web")
+    fleet.eventually(lambda: salt_run(fleet, "insync.restart_web", "test=True")[0] == 0, 60)
+
+
+def test_a_server_that_does_not_answer_is_named_within_seconds(fleet):
+    fleet.ok("web02", "systemctl", "kill", "--signal=STOP", "salt-minion")
+    try:
+        with strict(fleet):
+            said = refused(fleet, "insync.restart_web")
+            assert "web02: no answer; is it down, or its salt-minion?" in said
+    finally:
+        fleet.ok("web02", "systemctl", "kill", "--signal=CONT", "salt-minion")
+        fleet.eventually(lambda: fleet.salt("web02", "test.ping") == {"web02": True})
+
+
+def test_without_the_index_one_can_still_restart(fleet):
+    fleet.ok("dev", "systemctl", "stop", "nginx")
+    try:
+        said = refused(fleet, "insync.update_in_web", "insync-web==1.1.0")
+        assert "the package index" in said and "does not answer" in said
+        with strict(fleet):
+            ran(fleet, "insync.restart_web")
+    finally:
+        fleet.ok("dev", "systemctl", "start", "nginx")
+
+
+def test_a_run_that_is_killed_is_ended_by_the_next(fleet):
+    _, release = active(fleet)
+    with strict(fleet):
+        for seconds in (4, 6, 8):
+            fleet.run("ct1", "timeout", "--signal=KILL", str(seconds), "salt-run", "insync.restart_web")
+        fleet.eventually(lambda: salt_run(fleet, "insync.restart_web")[0] == 0, 60)
+    assert active(fleet)[1] == release
+
+
+def test_maintenance_of_a_server(fleet):
+    with strict(fleet):
+        assert ran(fleet, "insync.drain", "web02")["changes"]
+        assert f"{LB} is the last server of web that is UP" in refused(fleet, "insync.drain", LB)
+        assert "not all of web serves: web02" in refused(fleet, "insync.restart_web")
+        assert ran(fleet, "insync.undrain", "web02")["changes"]
+
+
+def test_the_orchestration_does_the_same(fleet):
+    pillar = json.dumps({"packages": ["insync-web==1.1.0", "insync-core==1.1.0"]})
+    with strict(fleet):
+        done = fleet.run("ct1", "salt-run", "state.orchestrate", "orch.release_web", f"pillar={pillar}")
+    assert done.returncode == 0, done.stdout
+    assert json.loads(web.get(fleet, "/version")[1])["version"] == "1.1.0"
+    bad = json.dumps({"packages": ["insync-wbe"]})
+    done = fleet.run("ct1", "salt-run", "state.orchestrate", "orch.release_web", f"pillar={bad}")
+    assert done.returncode != 0 and "insync-wbe: not a package of this release" in done.stdout
+    ran(fleet, "insync.rollback_web")
+
+
+def test_license_moves_the_same_way(fleet):
+    with strict(fleet, "license") as running:
+        answers = fleet.salt("license*", "insync.restart_license")
+    assert set(answers) == {"license01", "license02"}
+    assert len(running.report.switches) == 1
+    assert INVENTORY["services"]["license-blue"]["port"]

@@ -1,0 +1,248 @@
+"""The steps of a release against a model of the pool, with a fault in every possible place."""
+
+import contextlib
+import copy
+import itertools
+
+import insync_jobs
+import insync_rollout
+import pytest
+
+SERVERS = ["web-lb02", "web02"]
+OLD, NEW = "old", "new"
+
+
+class Killed(BaseException):
+    """kill -9: nothing is cleaned up any more."""
+
+
+class Model:
+    """What the servers and the load balancer would do; a fault hits the call with that number."""
+
+    name, servers = "web", SERVERS
+
+    def __init__(self):
+        record = {"slot": "blue", "release": OLD, "previous": "older"}
+        self.records = {server: dict(record) for server in SERVERS}
+        self.running = {server: {"blue": OLD, "green": None} for server in SERVERS}
+        self.active, self.calls, self.fault, self.pins = "blue", 0, None, "insync-web==1.0.0"
+        self.said = []
+
+    def on_servers(self, function, *arguments, servers=None, **keywords):
+        return self._call(function, servers or SERVERS, arguments, keywords)
+
+    def on_balancer(self, function, *arguments, **keywords):
+        return self._call(function, ["web-lb02"], arguments, keywords)["web-lb02"]
+
+    def balancer_status(self):
+        return self.on_balancer("lb.status")
+
+    def status(self):
+        return self.balancer_status(), self.on_servers("insync_slot.status")
+
+    def resolve(self, pins, wanted, **source):
+        return pins.replace("1.0.0", wanted["insync-web"] or "1.1.0")
+
+    def _call(self, function, servers, arguments, keywords):
+        self.calls += 1
+        self.said.append(function)
+        kind, server = self.fault[1:] if self.fault and self.calls >= self.fault[0] else (None, None)
+        if kind and kind != "killed" and self.calls > self.fault[0]:
+            kind = None
+        if kind == "killed":
+            if self.calls == self.fault[0] and server == "after":
+                self._do_all(function, servers, arguments, keywords)
+            raise Killed
+        failing = {server} & set(servers) if kind in ("before", "after") else set()
+        wanted = [name for name in servers if not (name in failing and kind == "before")]
+        answers = self._do_all(function, wanted, arguments, keywords)
+        self._hold()
+        if failing:
+            raise insync_jobs.JobError(
+                function, dict.fromkeys(failing, "broken"), {k: v for k, v in answers.items() if k not in failing}
+            )
+        return answers
+
+    def _do_all(self, function, servers, arguments, keywords):
+        method = getattr(self, function.replace(".", "_"))
+        return {server: method(server, *arguments, **keywords) for server in servers}
+
+    def _hold(self):
+        """At every moment one release serves, on all servers."""
+        assert len({self.running[server][self.active] for server in SERVERS}) == 1
+        assert self.running[SERVERS[0]][self.active]
+
+    def insync_slot_status(self, server):
+        slots = {slot: {"release": release or ""} for slot, release in self.running[server].items()}
+        return {**self.records[server], "slots": slots, "package": "insync-web", "index": "i", "ca": "c"}
+
+    def insync_slot_lock(self, server, release):
+        return self.pins
+
+    def insync_slot_build(self, server, pins):
+        return {"release": NEW}
+
+    def insync_slot_up(self, server, slot, release):
+        assert slot != self.active, "the slot in service was started anew"
+        self.running[server][slot] = release
+        return {"pid": 1, "seconds": 1}
+
+    def insync_slot_check(self, server, slot, release):
+        if self.running[server][slot] != release:
+            raise insync_jobs.JobError("check", {server: "not there"}, {})
+        return True
+
+    def insync_slot_commit(self, server, slot, release, previous, by):
+        self.records[server] = {"slot": slot, "release": release, "previous": previous}
+
+    def insync_slot_down(self, server, slot, after=0):
+        assert slot != self.active, "the slot in service was stopped"
+        self.running[server][slot] = None if not after else self.running[server][slot]
+
+    def insync_slot_prune(self, server):
+        return []
+
+    def lb_status(self, server):
+        return {"active": self.active, "servers": dict.fromkeys(SERVERS, "UP")}
+
+    def lb_flip(self, server, to, expect):
+        assert self.active == expect
+        assert all(self.running[server][to] for server in SERVERS), "flipped to a slot that is not up"
+        self.active = to
+        return {"milliseconds": 1.0}
+
+    def lb_watch(self, server, slot, back, seconds):
+        return {}
+
+    def lb_wait_idle(self, server, slot):
+        return {"waited_for": 3}
+
+
+class Quiet:
+    """A journal that nobody reads."""
+
+    @contextlib.contextmanager
+    def phase(self, name, said=""):
+        yield
+
+    def say(self, line):
+        """Be quiet."""
+
+
+VERBS = {
+    "restart": lambda rollout: rollout.restart(),
+    "update": lambda rollout: rollout.update(["insync-web==1.1.0"]),
+    "rollback": lambda rollout: rollout.rollback(),
+}
+EXPECTED = {"restart": (OLD, "older"), "update": (NEW, OLD), "rollback": ("older", OLD)}
+
+
+def run(model, verb):
+    return VERBS[verb](insync_rollout.Rollout(model, Quiet(), "alice"))
+
+
+def recorded(model):
+    (found,) = {tuple(sorted(record.items())) for record in model.records.values()}
+    return dict(found)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_whole_pool_moves(verb):
+    model = Model()
+    done = run(model, verb)
+    release, previous = EXPECTED[verb]
+    assert recorded(model) == {"slot": "green", "release": release, "previous": previous}
+    assert model.active == "green" and model.running["web02"]["green"] == release
+    assert model.running["web02"]["blue"] == (None if verb == "restart" else OLD), "what may come back runs on"
+    assert (done["release"], done["in_flight"]) == (release, 3)
+    assert done["changes"]["slot"] == {"old": "blue", "new": "green"}
+    assert ("release" in done["changes"]) == (verb != "restart")
+
+
+def test_update_and_rollback_come_back_to_what_still_runs():
+    model = Model()
+    run(model, "update")
+    started = model.said.count("insync_slot.up")
+    run(model, "rollback")
+    assert model.said.count("insync_slot.up") == started, "nothing had to be started"
+    assert recorded(model) == {"slot": "blue", "release": OLD, "previous": NEW}
+    run(model, "rollback")
+    assert recorded(model) == {"slot": "green", "release": NEW, "previous": OLD}
+
+
+def test_what_is_there_already_moves_nothing():
+    model = Model()
+    before = copy.deepcopy(vars(model))
+    done = insync_rollout.Rollout(model, Quiet(), "alice").update(["insync-web==1.0.0"])
+    assert done["changes"] == {}
+    assert (model.records, model.running, model.active) == (before["records"], before["running"], before["active"])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_test_mode_tells_the_same_changes_and_touches_nothing(verb):
+    model, other = Model(), Model()
+    done = run(model, verb)
+    told = VERBS[verb](insync_rollout.Rollout(other, Quiet(), "alice", test=True))
+    assert told["changes"]["slot"] == done["changes"]["slot"]
+    assert ("release" in told["changes"]) == ("release" in done["changes"])
+    fresh = Model()
+    assert (other.records, other.running, other.active) == (fresh.records, fresh.running, fresh.active)
+
+
+FAULTS = list(itertools.product(VERBS, range(1, 16), ("before", "after"), SERVERS))
+
+
+@pytest.mark.parametrize(("verb", "number", "kind", "server"), FAULTS)
+def test_a_step_that_fails_anywhere_ends_with_one_release_and_the_next_run_is_good(verb, number, kind, server):
+    model = Model()
+    model.fault = (number, kind, server)
+    try:
+        run(model, verb)
+        moved = True
+    except (insync_rollout.Refused, insync_rollout.Failed) as exc:
+        moved = False
+        assert "broken" in str(exc)
+    model.fault = None
+    if moved:
+        assert recorded(model)["release"] == EXPECTED[verb][0]
+    else:
+        assert model.active == "blue"
+        assert recorded(model) == {"slot": "blue", "release": OLD, "previous": "older"}
+        assert model.running["web02"]["green"] is None and model.running["web-lb02"]["green"] is None
+        run(model, verb)
+        assert recorded(model)["release"] == EXPECTED[verb][0]
+
+
+@pytest.mark.parametrize(("verb", "number", "when"), list(itertools.product(VERBS, range(1, 16), ("before", "after"))))
+def test_a_run_that_is_killed_anywhere_is_ended_by_the_next(verb, number, when):
+    model = Model()
+    model.fault = (number, "killed", when)
+    with contextlib.suppress(Killed):
+        run(model, verb)
+    model.fault = None
+    model._hold()
+    release = model.running["web02"][model.active]
+    run(model, "restart")
+    assert recorded(model)["release"] == release, "it is recorded now as it serves"
+    assert recorded(model)["previous"] in ({"older"} if release == OLD else {OLD})
+    model._hold()
+
+
+def test_a_pool_that_is_not_well_is_left_alone():
+    model = Model()
+    model.running["web02"]["blue"] = "another"
+    model._hold = lambda: None
+    with pytest.raises(insync_rollout.Refused, match="web is mixed: web-lb02 old, web02 another"):
+        run(model, "restart")
+    model = Model()
+    model.lb_status = lambda server: {"active": "blue", "servers": {"web-lb02": "UP", "web02": "DOWN"}}
+    with pytest.raises(insync_rollout.Refused, match="not all of web serves: web02 DOWN"):
+        run(model, "restart")
+    model = Model()
+    for record in model.records.values():
+        record["previous"] = None
+    with pytest.raises(insync_rollout.Refused, match="web has no release to come back to"):
+        run(model, "rollback")
+    with pytest.raises(insync_rollout.Refused, match="insync-wbe: not a package"):
+        insync_rollout.Rollout(model, Quiet(), "alice").update(["insync-wbe"])
+    assert recorded(model)["slot"] == "blue"
