@@ -19,6 +19,8 @@ FIRST = "blue"
 LOCK = "/run/lock/insync-lb.lock"
 MAINTENANCE = pathlib.Path("/var/lib/insync/lb/maintenance.json")
 PAUSE = 0.05
+# A process that a reload leaves lives for hard-stop-after (60 s) at most.
+FORMER = 70
 
 
 def __virtual__():
@@ -80,6 +82,9 @@ def flip(pool, to, expect, wait=10):
     pool (str): the application. to (str): the slot. expect (str): the slot that is asked now.
     wait (float): for how many seconds the servers of the new slot may take until HAProxy finds all of them well.
 
+    After a reload, HAProxy's former process answers the clients that it has by the map that it had: until it has ended,
+    a minute at most, two slots would answer. That is waited for.
+
     Returns a dict: changes, and milliseconds from the order to the record on the disk. Raises CommandExecutionError,
     with nothing changed, if another slot is asked than expected, or if a server of the new one is not well.
 
@@ -90,18 +95,19 @@ def flip(pool, to, expect, wait=10):
         salt web-lb02 lb.flip web green blue
     """
     _slot(_known(pool), to)
+    if _left(pool, to, expect) == to:
+        return {"changes": {}, "milliseconds": 0.0}
+    # Before the lock, which others wait for.
+    _all_well(pool, to, time.monotonic() + wait)
+    if not __opts__["test"]:
+        _no_former(pool, to)
     with insync_lock.held(LOCK, f"lb.flip {pool}", wait=10):
-        active = insync_haproxy.entries(MAP).get(pool, FIRST)
-        if active != expect:
-            raise CommandExecutionError(f"{pool}: {active} is asked, not {expect} as expected; nothing was changed")
-        if to == active:
-            return {"changes": {}, "milliseconds": 0.0}
-        _all_well(pool, to, time.monotonic() + wait)
-        began = time.monotonic()
+        old, began = _left(pool, to, expect), time.monotonic()
+        _all_well(pool, to, began)
         if not __opts__["test"]:
-            _switch(pool, to)
+            _switch(pool, to, expect)
         milliseconds = round((time.monotonic() - began) * 1000, 1)
-        return {"changes": {pool: {"old": active, "new": to}}, "milliseconds": milliseconds}
+        return {"changes": {pool: {"old": old, "new": to}}, "milliseconds": milliseconds}
 
 
 @_told
@@ -127,9 +133,10 @@ def watch(pool, slot, back, seconds=5, most=0.01):
     while True:
         servers = _since(before, _counters(pool, slot))
         requests, failed = (sum(told[key] for told in servers.values()) for key in ("requests", "failed"))
+        _expected(pool, slot)
         down = [host for host, said in _statuses(pool, slot).items() if not said.startswith("UP")]
         if down or (failed > 1 and failed > requests * (most + usual)):
-            _ask(pool, back)
+            _ask(pool, back, slot)
             each = ", ".join(f"{host} {told['failed']} of {told['requests']}" for host, told in servers.items())
             why = f"{', '.join(down)} went down" if down else f"too many requests failed: {each}"
             raise CommandExecutionError(f"{pool}@{slot}: {why}; {back} is asked again")
@@ -145,8 +152,9 @@ def wait_idle(pool, slot, timeout=60):
 
     pool, slot (str): what is waited for. timeout (float): for how many seconds; more is no error.
 
-    Returns a dict: waited_for (requests in flight at first), left (at last), seconds. Raises CommandExecutionError for
-    the slot that is asked.
+    Returns a dict: waited_for (requests in flight at first), left (at last), seconds. After a reload, a former process
+    of HAProxy counts as one as long as it may send more. Raises CommandExecutionError for the slot that is asked, or
+    would be after another reload.
 
     CLI Example:
 
@@ -155,9 +163,10 @@ def wait_idle(pool, slot, timeout=60):
         salt web-lb02 lb.wait_idle web blue
     """
     _slot(_known(pool), slot)
-    if insync_haproxy.entries(MAP).get(pool, FIRST) == slot:
-        raise CommandExecutionError(f"{pool}@{slot} is asked; it never gets idle")
-    return _waited(lambda: _in_flight(_slots(pool, insync_haproxy.statistics())[slot]), timeout)
+    for entries in (insync_haproxy.entries(MAP), insync_haproxy.read(MAP)):
+        if entries.get(pool, FIRST) == slot:
+            raise CommandExecutionError(f"{pool}@{slot} is asked; it never gets idle")
+    return _waited(lambda: _in_flight_in(pool, slot), timeout)
 
 
 @_told
@@ -168,7 +177,8 @@ def drain(host, timeout=60, by=""):
     host (str): the server. timeout (float): for how many seconds to wait; what is left then ends by itself.
     by (str): who wants it.
 
-    Returns a dict: changes, waited_for, left, seconds. Raises CommandExecutionError if nobody else would serve.
+    Returns a dict: changes, waited_for, left, seconds, as ``lb.wait_idle`` does. One that is out already is waited for
+    too. Raises CommandExecutionError if nobody else would serve.
 
     CLI Example:
 
@@ -178,16 +188,13 @@ def drain(host, timeout=60, by=""):
     """
     backends = _backends(host)
     with insync_lock.held(LOCK, f"lb.drain {host}", wait=10):
-        if host in _maintenance():
-            return {"changes": {}, "waited_for": 0, "left": 0, "seconds": 0.0}
-        _not_the_last(host)
-        changes = {host: {"old": "in service", "new": "in maintenance"}}
+        out = host in _maintenance() and not _taken(host, backends)
+        changes = {} if out else {host: {"old": "in service", "new": "in maintenance"}}
+        if not out:
+            _not_the_last(host)
         if __opts__["test"]:
             return {"changes": changes, "waited_for": 0, "left": 0, "seconds": 0.0}
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        _record({**_maintenance(), host: {"since": since, "by": by}})
-        for backend in backends:
-            insync_haproxy.do(f"set server {backend}/{host} state drain")
+        _take_out(host, backends, by)
     waited = _waited(lambda: _in_flight_on(host, backends), timeout)
     return {"changes": changes, **waited}
 
@@ -199,7 +206,8 @@ def undrain(host, timeout=30):
 
     host (str): the server. timeout (float): for how many seconds that may take.
 
-    Returns a dict: changes, seconds. Raises CommandExecutionError if it is not well by then.
+    Returns a dict: changes, seconds. Raises CommandExecutionError if it is not well by then; HAProxy then takes it in
+    as soon as it is.
 
     CLI Example:
 
@@ -208,29 +216,53 @@ def undrain(host, timeout=30):
         salt web-lb02 lb.undrain web02
     """
     backends, began = _backends(host), time.monotonic()
+    changes = {host: {"old": "in maintenance", "new": "in service"}} if host in _maintenance() else {}
+    if __opts__["test"] or not changes:
+        return {"changes": changes, "seconds": 0.0}
+    _looked_at(host, backends, began + timeout)
     with insync_lock.held(LOCK, f"lb.undrain {host}", wait=10):
-        kept = _maintenance()
-        if host not in kept:
-            return {"changes": {}, "seconds": 0.0}
-        changes = {host: {"old": "in maintenance", "new": "in service"}}
-        if __opts__["test"]:
-            return {"changes": changes, "seconds": 0.0}
-        for backend in backends:
-            insync_haproxy.do(f"set server {backend}/{host} state ready")
-        _record({name: told for name, told in kept.items() if name != host})
+        _all(backends, host, "ready")
+        _record({name: told for name, told in _maintenance().items() if name != host})
     for pool, slot in _serving(host):
-        _all_well(pool, slot, time.monotonic() + timeout, only=host)
+        _all_well(pool, slot, began + timeout, only=host)
     return {"changes": changes, "seconds": round(time.monotonic() - began, 2)}
 
 
-def _ask(pool, slot):
+def _ask(pool, slot, old):
     with insync_lock.held(LOCK, f"lb.watch {pool}", wait=10):
-        _switch(pool, slot)
+        _switch(pool, slot, old)
 
 
-def _switch(pool, slot):
+def _switch(pool, slot, old):
     insync_haproxy.set_entry(MAP, pool, slot)
-    insync_haproxy.write(MAP, pool, slot)
+    try:
+        insync_haproxy.write(MAP, pool, slot)
+    except OSError:
+        insync_haproxy.set_entry(MAP, pool, old)
+        raise
+    # A reload in between has read the old file.
+    insync_haproxy.set_entry(MAP, pool, slot)
+
+
+def _left(pool, to, expect):
+    """The slot that a flip would leave, in HAProxy or only on the disk; ``to`` if that is asked already."""
+    _expected(pool, expect)
+    return expect if expect != to else insync_haproxy.read(MAP).get(pool, FIRST)
+
+
+def _expected(pool, slot):
+    active = insync_haproxy.entries(MAP).get(pool, FIRST)
+    if active != slot:
+        raise CommandExecutionError(f"{pool}: {active} is asked, not {slot} as expected; nothing was changed")
+
+
+def _no_former(pool, to):
+    """Wait until no process that a reload has left answers for another slot than ``to``."""
+    deadline = time.monotonic() + FORMER
+    while any(entries.get(pool, FIRST) != to for entries, _ in insync_haproxy.formers(MAP)):
+        if time.monotonic() >= deadline:
+            raise CommandExecutionError(f"{pool}: a process of HAProxy from before a reload does not end; see 'ps'")
+        time.sleep(PAUSE)
 
 
 def _pools():
@@ -274,13 +306,35 @@ def _in_flight(servers):
     return sum(int(row["scur"] or 0) for row in servers.values())
 
 
+def _in_flight_in(pool, slot):
+    """The requests in flight in a slot, and one for each former process that may send more."""
+    count = _in_flight(_slots(pool, insync_haproxy.statistics())[slot])
+    for entries, rows in insync_haproxy.formers(MAP):
+        servers = _slots(pool, rows).get(slot, {})
+        count += _in_flight(servers) + (entries.get(pool, FIRST) == slot and _may_be_asked(servers))
+    return count
+
+
 def _in_flight_on(host, backends):
-    rows = insync_haproxy.statistics()
-    return sum(int(rows[backend][host]["scur"] or 0) for backend in backends)
+    """The requests in flight on a server, and one for each former process that may send more."""
+    count = _in_flight(_rows_of(host, backends, insync_haproxy.statistics()))
+    for _, rows in insync_haproxy.formers(MAP):
+        found = _rows_of(host, backends, rows)
+        count += _in_flight(found) + _may_be_asked(found)
+    return count
+
+
+def _rows_of(host, backends, rows):
+    return {backend: rows[backend][host] for backend in backends if host in rows.get(backend, {})}
+
+
+def _may_be_asked(servers):
+    return any(row["status"].startswith("UP") for row in servers.values())
 
 
 def _waited(count, timeout):
-    began, first, quiet, left = time.monotonic(), count(), 0, 0
+    began, first, quiet = time.monotonic(), count(), 0
+    left = first
     while quiet < 2 and time.monotonic() < began + timeout:
         left = count()
         quiet = 0 if left else quiet + 1
@@ -328,8 +382,42 @@ def _serving(host):
 
 def _not_the_last(host):
     for pool, slot in _serving(host):
-        if not [name for name, said in _statuses(pool, slot).items() if said == "UP" and name != host]:
+        well = [name for name, said in _statuses(pool, slot).items() if said.startswith("UP")]
+        if well == [host]:
             raise CommandExecutionError(f"{host} is the last server of {pool} that is UP; nothing was done")
+
+
+def _taken(host, backends):
+    """Whether HAProxy would send it requests where it is well: neither drained nor in maintenance."""
+    rows = _rows_of(host, backends, insync_haproxy.statistics())
+    return any(row["status"].startswith("UP") for row in rows.values())
+
+
+def _take_out(host, backends, by):
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    # The record first: a start of HAProxy right now does as it says.
+    _record({host: {"since": since, "by": by}, **_maintenance()})
+    _all(backends, host, "drain")
+
+
+def _all(backends, host, state):
+    for backend in backends:
+        insync_haproxy.do(f"set server {backend}/{host} state {state}")
+
+
+def _looked_at(host, backends, deadline):
+    """
+    Wait until HAProxy has looked at a server that it asks for nothing yet, where it will; the deadline is no error.
+
+    What comes out of maintenance counts as up before anybody has looked.
+    """
+    with insync_lock.held(LOCK, f"lb.undrain {host}", wait=10):
+        _all(backends, host, "drain")
+    asked = [f"b_{pool}_{slot}" for pool, slot in _serving(host)]
+    while time.monotonic() < deadline:
+        if all(row["status"] == "DRAIN" for row in _rows_of(host, asked, insync_haproxy.statistics()).values()):
+            return
+        time.sleep(PAUSE)
 
 
 def _maintenance():

@@ -4,10 +4,11 @@ import csv
 import os
 import pathlib
 import re
-import shutil
 import socket
+import time
 
 SOCKET = "/run/haproxy/admin.sock"
+MASTER = "/run/haproxy-master.sock"
 SECONDS = 5
 
 
@@ -26,6 +27,8 @@ def say(order, path=SOCKET):
             connection.settimeout(SECONDS)
             connection.connect(str(path))
             connection.sendall(f"{order}\n".encode())
+            # The master would wait for another order.
+            connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
     except OSError as exc:
         raise HaproxyError(f"HAProxy does not answer at {path} ({exc.strerror or exc}); does it run?") from exc
@@ -40,20 +43,27 @@ def do(order, path=SOCKET):
 
 def statistics(path=SOCKET):
     """Return ``{backend: {server: {field: str}}}`` of the servers, from ``show stat``."""
-    lines = say("show stat", path).lstrip("# ").splitlines()
-    found = {}
-    for row in csv.DictReader(line for line in lines if line):
-        if row["svname"] not in ("FRONTEND", "BACKEND"):
-            found.setdefault(row["pxname"], {})[row["svname"]] = row
-    return found
+    return _rows(say("show stat", path))
 
 
 def entries(file, path=SOCKET):
     """Return the map ``file`` (str) as HAProxy uses it: ``{key: value}``."""
-    said = say(f"show map {file}", path)
-    found = dict(re.findall(r"^0x[0-9a-f]+ (\S+) (\S+)$", said, re.MULTILINE))
-    if said.strip() and not found:
-        raise HaproxyError(f"HAProxy says of the map {file}: {' '.join(said.split())}")
+    return _entries(file, say(f"show map {file}", path))
+
+
+def formers(file, path=MASTER):
+    """
+    Return what the processes know that a reload has left: for each its map ``file`` (str) and its statistics.
+
+    They answer the clients that they have by the map and the servers that they knew then, until these go, a minute at
+    most. They cannot be told anything any more: the map could be set, but a server that was down stays so.
+    """
+    found = []
+    for process in re.findall(r"^(\d+)", _master("show proc", path).partition("# old workers")[2], re.MULTILINE):
+        rows, entries = (_master(f"@!{process} {order}", path) for order in ("show stat", f"show map {file}"))
+        # One that has ended in between says something else, or nothing.
+        if rows.startswith("# pxname") and entries.startswith(("0x", "\n")):
+            found.append((_entries(file, entries), _rows(rows)))
     return found
 
 
@@ -65,19 +75,56 @@ def set_entry(file, key, value, path=SOCKET):
         raise HaproxyError(f"HAProxy took {key} {value} for {file}, and has {entries(file, path).get(key)}")
 
 
+def _master(order, path):
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return say(order, path)
+        except HaproxyError:
+            # A reload starts the master anew, and for a moment nobody listens.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _rows(said):
+    if not said.startswith("# "):
+        raise HaproxyError(f"HAProxy tells no statistics: {' '.join(said.split()) or 'nothing'}")
+    found = {}
+    for row in csv.DictReader(line for line in said.removeprefix("# ").splitlines() if line):
+        if row["svname"] not in ("FRONTEND", "BACKEND"):
+            found.setdefault(row["pxname"], {})[row["svname"]] = row
+    return found
+
+
+def _entries(file, said):
+    # Of a key that is there twice, HAProxy takes the first.
+    found = dict(reversed(re.findall(r"^0x[0-9a-f]+ (\S+) (\S+)$", said, re.MULTILINE)))
+    if said.strip() and not found:
+        raise HaproxyError(f"HAProxy says of the map {file}: {' '.join(said.split())}")
+    return found
+
+
 def read(file):
     """Return what the map ``file`` (str) says on the disk, which HAProxy reads at its next start: ``{key: value}``."""
     lines = pathlib.Path(file).read_text(encoding="utf-8").splitlines()
-    return dict(line.split() for line in lines if len(line.split()) == 2 and not line.startswith("#"))
+    return dict(line.split() for line in reversed(lines) if len(line.split()) == 2 and not line.startswith("#"))
 
 
 def write(file, key, value):
     """Let ``key`` be ``value`` (both str) in the map ``file`` (str) on the disk; all else stays as it is."""
     path, new = pathlib.Path(file), pathlib.Path(f"{file}.new")
+    had = path.stat()
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.split()[:1] != [key]]
     with new.open("w", encoding="utf-8") as text:
         text.write("\n".join([*lines, f"{key} {value}"]) + "\n")
         text.flush()
         os.fsync(text.fileno())
-    shutil.copystat(path, new)
+    os.chown(new, had.st_uid, had.st_gid)
+    new.chmod(had.st_mode & 0o7777)
     os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -57,7 +57,11 @@ class Rollout:
         for server in servers if not self.test else []:
             try:
                 with self.journal.phase(f"drain {server}"):
-                    waited[server] = self.pool.drain(server, self.by)["waited_for"]
+                    drained = self.pool.drain(server, self.by)
+                    waited[server] = drained["waited_for"]
+                    if drained["left"]:
+                        self.pool.undrain(server)
+                        raise Failed(f"{drained['left']} requests do not end on {server}: it was not restarted")
             except insync_jobs.JobError as exc:
                 raise Failed(f"drain failed, {server} was not restarted:\n{exc}") from exc
             try:

@@ -7,6 +7,7 @@ import http.server
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -21,6 +22,8 @@ from tests.functional.private import command
 
 CONFIG = pathlib.Path("/etc/haproxy/haproxy.cfg")
 SOCKET = "/run/haproxy/admin.sock"
+MASTER = "/run/haproxy-master.sock"
+STATES = pathlib.Path("/run/insync-haproxy/servers")
 NAME = "www.insynchq.com"
 
 
@@ -45,12 +48,21 @@ class Backend(http.server.ThreadingHTTPServer):
     """A release slot on a server: answers what it was asked, and counts."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, address, port):
-        self.ready, self.drops, self.asked = True, False, []
+        self.ready, self.drops, self.fails, self.asked = True, False, False, []
         super().__init__((address, port), _Answer)
         self.name = f"{address}:{port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        """Take no new connections; those that there are live on."""
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request, client_address):
+        """Be quiet: HAProxy closes a check as soon as it has seen the status."""
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):
@@ -64,6 +76,10 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         if self.server.drops:
             self.close_connection = True
             return None
+        if self.server.fails:
+            return self._say(500, {})
+        if self.path.startswith("/slow/"):
+            time.sleep(float(self.path.removeprefix("/slow/")))
         headers = {name.lower(): value for name, value in self.headers.items()}
         return self._say(200, {"slot": self.server.name, "headers": headers, "length": len(body)})
 
@@ -119,11 +135,43 @@ class LoadBalancer:
         rows = (dict(zip(header, line.split(","), strict=False)) for line in lines[1:] if line)
         return next(row["status"] for row in rows if (row["pxname"], row["svname"]) == (backend, server))
 
-    def say(self, order):
+    def reload(self):
+        """Let a new process take over, as the unit does: with the state of the servers."""
+        before = self.say("show info")
+        STATES.write_text(self.say("show servers state"), encoding="utf-8")
+        self.process.send_signal(signal.SIGUSR2)
+        deadline = time.monotonic() + 10
+        # The master is asked too: while it starts anew, another reload would be lost on it.
+        while pid(self.say("show info")) == pid(before) or not _answers(MASTER):
+            assert time.monotonic() < deadline, "haproxy does not reload"
+            time.sleep(0.05)
+
+    def restart(self):
+        """Start haproxy anew: what it was told at its socket is gone."""
+        self.stop()
+        STATES.unlink(missing_ok=True)
+        self.start()
+
+    def start(self):
+        """Run it as Debian's unit does: a master, and a process of it that works."""
+        argv = [program(), "-Ws", "-q", "-S", MASTER, "-f", CONFIG]
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while not _answers():
+            assert self.process.poll() is None and time.monotonic() < deadline, "haproxy does not start"
+            time.sleep(0.05)
+
+    def stop(self):
+        """Stop it, and former processes of it."""
+        self.process.terminate()
+        self.process.wait()
+
+    def say(self, order, path=SOCKET):
         """Return haproxy's answer (str) to ``order`` at its socket."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(SOCKET)
+            connection.connect(path)
             connection.sendall(f"{order}\n".encode())
+            connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
     def ask(self, path, service="https", host=NAME, method="GET", headers=(), body=None):
@@ -148,16 +196,23 @@ class LoadBalancer:
 def load_balancer(side):
     """Run haproxy as ``side``, what web-lb02 compiles to, has it; yield a LoadBalancer."""
     balancer = LoadBalancer(side)
-    process = subprocess.Popen([program(), "-q", "-db", "-f", CONFIG], stdout=subprocess.DEVNULL)
+    balancer.start()
     try:
-        deadline = time.monotonic() + 10
-        while not pathlib.Path(SOCKET).exists():
-            assert process.poll() is None and time.monotonic() < deadline, "haproxy does not start"
-            time.sleep(0.05)
         yield balancer
     finally:
-        process.kill()
-        process.wait()
+        balancer.stop()
+
+
+def pid(info):
+    """Return the process that the answer ``info`` to ``show info`` is of."""
+    return next(line for line in info.splitlines() if line.startswith("Pid:"))
+
+
+def _answers(path=SOCKET):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        return True
+    return False
 
 
 def check(text):

@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 
 import insync_haproxy
 import pytest
@@ -15,6 +16,18 @@ b_web_blue,BACKEND,0,3,UP,0,1,2,90,
 """
 
 
+PROCESSES = """#<PID>          <type>          <reloads>       <uptime>        <version>
+7               master          2 [failed: 0]   0d00h00m04s     2.6.12-1+deb12u4
+# workers
+31              worker          0               0d00h00m02s     2.6.12-1+deb12u4
+# old workers
+29              worker          1               0d00h00m03s     2.6.12-1+deb12u4
+9               worker          2               0d00h00m04s     2.6.12-1+deb12u4
+# programs
+
+"""
+
+
 class Haproxy(socketserver.ThreadingUnixStreamServer):
     """Answers each order with what ``answers`` has for it, in two pieces; keeps the map."""
 
@@ -23,8 +36,11 @@ class Haproxy(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(path), _Order)
 
     def answer(self, order):
-        if order == "show stat":
-            return STATISTICS
+        if order.startswith("@!9 "):
+            return "Can't find the target PID matching the prefix '@!9'\n"
+        order = order.removeprefix("@!29 ")
+        if order in ("show stat", "show proc"):
+            return self.refuses or {"show stat": STATISTICS, "show proc": PROCESSES}[order]
         verb, _, _, *words = order.split()
         if verb == "show":
             return "".join(f"0x55d0{number} {key} {value}\n" for number, (key, value) in enumerate(self.map.items()))
@@ -71,6 +87,44 @@ def test_what_haproxy_refuses_is_told(haproxy):
     haproxy.refuses = "\n"
     with pytest.raises(insync_haproxy.HaproxyError, match="took web green for active.map, and has blue"):
         insync_haproxy.set_entry("active.map", "web", "green", haproxy.server_address)
+
+
+def test_what_is_no_answer_is_told(haproxy):
+    haproxy.refuses = "Permission denied\n"
+    with pytest.raises(insync_haproxy.HaproxyError, match="tells no statistics: Permission denied$"):
+        insync_haproxy.statistics(haproxy.server_address)
+    haproxy.answer = lambda order: "Unknown map identifier. Please use #<id> or <file>.\n\n"
+    with pytest.raises(insync_haproxy.HaproxyError, match="says of the map active.map: Unknown map identifier"):
+        insync_haproxy.entries("active.map", haproxy.server_address)
+    haproxy.answer = lambda order: ""
+    with pytest.raises(insync_haproxy.HaproxyError, match="tells no statistics: nothing"):
+        insync_haproxy.statistics(haproxy.server_address)
+
+
+def test_one_that_says_nothing_is_not_waited_for_long(haproxy, monkeypatch):
+    monkeypatch.setattr(insync_haproxy, "SECONDS", 0.2)
+    haproxy.answer = lambda order: time.sleep(1) or ""
+    with pytest.raises(insync_haproxy.HaproxyError, match="does not answer at .*timed out"):
+        insync_haproxy.statistics(haproxy.server_address)
+
+
+def test_of_a_key_that_is_there_twice_the_first_counts(haproxy, tmp_path):
+    haproxy.answer = lambda order: "0x55d01 web blue\n0x55d02 web green\n\n"
+    assert insync_haproxy.entries("active.map", haproxy.server_address) == {"web": "blue"}
+    (tmp_path / "active.map").write_text("web blue\nweb green\n")
+    assert insync_haproxy.read(tmp_path / "active.map") == {"web": "blue"}
+
+
+def test_what_processes_from_before_a_reload_know(haproxy):
+    ((entries, rows),) = insync_haproxy.formers("active.map", haproxy.server_address)
+    assert (entries, rows["b_web_blue"]["web02"]["scur"]) == ({"web": "blue"}, "2"), "one has ended meanwhile"
+
+
+def test_a_master_that_starts_anew_is_waited_for(tmp_path):
+    later = threading.Timer(0.3, lambda: Haproxy(tmp_path / "sock").serve_forever())
+    later.daemon = True
+    later.start()
+    assert len(insync_haproxy.formers("active.map", tmp_path / "sock")) == 1
 
 
 def test_a_socket_that_is_not_there_is_one_sentence(tmp_path):
