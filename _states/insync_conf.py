@@ -16,7 +16,7 @@ def __virtual__():
     return __virtualname__
 
 
-def loaded(name, declared, command, environment):
+def loaded(name, declared, command, environment, numbers=None):
     """
     Load what differs between the declared settings of an application and what the conf server holds.
 
@@ -24,6 +24,7 @@ def loaded(name, declared, command, environment):
     declared (dict): the settings, with references as ``insync_conf.resolve`` knows them; the secrets come from pillar.
     command (list of str): how ``jt`` is called; it reads JSON from standard input.
     environment (dict): what ``jt`` finds in its environment.
+    numbers (dict): which of them are numbers, and from where to where, as ``insync_conf.check`` takes it.
 
     Nothing is removed. Changes name the keys and never their values, which may be secrets.
 
@@ -39,6 +40,7 @@ def loaded(name, declared, command, environment):
     ret = {"name": name, "changes": {}, "result": True, "comment": f"the conf server holds the {name} settings"}
     try:
         values = insync_conf.resolve(declared, __pillar__["endpoints"], __pillar__["secrets"])
+        insync_conf.check(values, numbers or {})
         changes = _planned(command, environment, values)
         if not changes:
             return ret

@@ -18,6 +18,32 @@ def resolve(declared, endpoints, secrets):
     return {key: _value(key, value, endpoints, secrets) for key, value in declared.items()}
 
 
+def check(values, numbers):
+    """
+    Raise ConfError for a value that no application can take: an empty text, or a number out of its range or its place.
+
+    values (dict): nested, as ``resolve`` returns them.
+    numbers (dict): end of a name -> [lowest, highest]: what is a whole number; all else is text, a switch or a list.
+    """
+    for name, value in _leaves("", values):
+        span = next((span for end, span in numbers.items() if name.endswith(end)), None)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if span and not (number and isinstance(value, int) and span[0] <= value <= span[1]):
+            raise ConfError(f"{name}: is not a whole number from {span[0]} to {span[1]}")
+        if number and not span:
+            raise ConfError(f"{name}: is a number, not a text; numbers are what ends in {', '.join(numbers)}")
+        if isinstance(value, str) and not value.strip():
+            raise ConfError(f"{name}: is empty")
+
+
+def _leaves(name, value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+    else:
+        yield name, value
+
+
 def _value(name, value, endpoints, secrets):
     if value is None:
         raise ConfError(f"{name}: has no value")

@@ -39,7 +39,7 @@ def load(url):
     ]
     argv = ["podman", "exec", "insync-world", *command]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in said and url.startswith("https"):
+    if "Socket errors" in said or ("Non-2xx" in said and url.startswith("https")):
         raise SystemExit(f"{url}: not every request was answered with success\n{said}")
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
     return rate, *(_milliseconds(said, percent) for percent in ("50%", "99%"))

@@ -25,6 +25,8 @@ conf:
   # How jt is called; the values come in as JSON on its standard input, never on its command line.
   load: [sconf, load, '-', --ns, '{namespace}', --json]
   admin_token: {secret: 'conf_server:admin_token'}
+  # What is a whole number, by the end of its name, and from where to where; an application refuses all values for one.
+  numbers: {port: [1, 65535], attempts: [1, 100], _seconds: [1, 2592000]}
   # {secret: role:key} stands for a secret, connect: <service> for the host and port of that service in the inventory.
   namespaces:
     web:

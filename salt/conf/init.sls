@@ -32,6 +32,7 @@ conf-{{ namespace }}:
     - name: {{ namespace }}
     - declared: {{ declared | tojson }}
     - command: {{ ([jt] + load) | tojson }}
+    - numbers: {{ conf.numbers | tojson }}
     - environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
     - require:
       - file: conf-settings

@@ -22,7 +22,10 @@ haproxy-keep-maintenance:
 haproxy-unit:
   file.managed:
     - name: /etc/systemd/system/haproxy.service.d/insync.conf
-    - source: salt://haproxy/files/unit.conf
+    - source: salt://haproxy/files/unit.conf.j2
+    - template: jinja
+    - context:
+        memory_max: {{ haproxy.memory_max }}
     - user: root
     - group: root
     - mode: '0644'

@@ -147,23 +147,31 @@ def test_licenses_are_answered_by_both_servers_and_by_either_alone(fleet):
 
 # What is missing is said, taken out, and comes back by itself.
 
+# Server, unit, what its clients call it, and which of them need it beside web.
 DEPENDENCIES = [
-    ("db", "mariadb", "mysql"),
-    ("redis", "redis-server", "redis"),
-    ("beanstalkd", "beanstalkd", "beanstalkd"),
+    ("db", "mariadb", "mysql", ["license", "mailer", "periodic_mailer"]),
+    ("redis", "redis-server", "redis", ["license", "periodic_mailer"]),
+    ("beanstalkd", "beanstalkd", "beanstalkd", ["mailer", "periodic_mailer"]),
 ]
+PLACES = {"web": BACKENDS, "license": LICENSES, "mailer": ["beanstalkd"], "periodic_mailer": ["beanstalkd"]}
 
 
-@pytest.mark.parametrize("server, unit, name", DEPENDENCIES)
-def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, name):
+@pytest.mark.parametrize("server, unit, name, others", DEPENDENCIES)
+def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, name, others):
+    asking = [(place, app) for app in ["web", *others] for place in PLACES[app]]
     with Stopped(fleet, server, unit):
-        for backend in BACKENDS:
-            told = lambda backend=backend: web.missing(fleet, backend) == [name]  # noqa: E731
-            fleet.eventually(told, 20, why=f"{backend} does not say that {name} is missing")
+        for place, app in asking:
+            told = lambda place=place, app=app: web.missing(fleet, place, app) == [name]  # noqa: E731
+            fleet.eventually(told, 20, why=f"{app} on {place} does not say that {name} is missing")
+        if "license" in others:
+            fleet.eventually(lambda: web.get(fleet, "/license/LAB-0001")[0] == 503, 20, why="license is still asked")
         fleet.eventually(lambda: web.get(fleet, "/version")[0] == 503, 20, why="nobody is ready, and nobody says so")
         status, page = web.get(fleet, "/", "--include")
         assert (status, "retry-after: " in page.lower(), "<html" in page) == (503, True, True), page
     ready_again(fleet)
+    for place, app in asking:
+        well = lambda place=place, app=app: web.missing(fleet, place, app) == []  # noqa: E731
+        fleet.eventually(well, 30, why=f"{app} on {place} did not recover")
     recipient = web.address()
     assert fleet.eventually(lambda: web.sign_up(fleet, recipient), 30)[0] == 201
     wait_for_mail(fleet, recipient)
@@ -186,6 +194,19 @@ def test_a_backend_that_is_stopped_is_missed_by_nobody(fleet):
     with Stopped(fleet, "web02", web.active_unit(fleet, "web02")):
         assert hosts_that_answer(fleet, 12) == {"web-lb02"}
     ready_again(fleet)
+
+
+def test_the_load_balancer_may_stop_and_start(fleet):
+    with Stopped(fleet, "web-lb02", "haproxy"):
+        assert web.get(fleet, "/version")[0] == 0
+    ready_again(fleet)
+
+
+def test_the_periodic_mailer_may_stop_and_start(fleet):
+    with Stopped(fleet, "beanstalkd", "periodic_mailer"):
+        assert web.missing(fleet, "beanstalkd", "periodic_mailer") == ["no answer"]
+    well = lambda: web.missing(fleet, "beanstalkd", "periodic_mailer") == []  # noqa: E731
+    fleet.eventually(well, 30, why="the periodic mailer did not recover")
 
 
 def test_web_starts_from_what_it_knew_while_the_conf_server_is_down_and_says_so(fleet):

@@ -133,6 +133,26 @@ print(codes)
 # The units.
 
 
+UNITS = [
+    *APPS,
+    ("web-lb02", "haproxy"),
+    ("db", "mariadb"),
+    ("redis", "redis-server"),
+    ("beanstalkd", "beanstalkd"),
+    ("dev", "devpi"),
+    ("dev", "nginx"),
+]
+
+
+@pytest.mark.parametrize("server, unit", UNITS)
+def test_a_unit_is_hardened_limited_and_comes_back(fleet, server, unit):
+    wanted = "--property=NoNewPrivileges,ProtectSystem,MemoryMax,Restart"
+    shown = fleet.ok(server, "systemctl", "show", wanted, unit)
+    facts = dict(line.split("=", 1) for line in shown.splitlines())
+    assert int(facts.pop("MemoryMax")) <= 1536 * 2**20
+    assert facts == {"NoNewPrivileges": "yes", "ProtectSystem": "strict", "Restart": "always"}
+
+
 @pytest.mark.parametrize("server, unit", APPS)
 def test_a_unit_can_write_nothing_but_its_own(fleet, server, unit):
     shown = fleet.ok(
@@ -246,13 +266,30 @@ def test_an_index_that_is_down_is_one_line_and_what_runs_goes_on(fleet):
         assert (failed(states), changed(states)) == ([], []), "what is installed needs no index"
 
 
+def test_a_database_that_cannot_start_fails_by_name_and_a_later_run_recovers(fleet):
+    fleet.ok("db", "systemctl", "mask", "--runtime", "--now", "mariadb")
+    try:
+        (states,) = fleet.highstate("db").values()
+    finally:
+        fleet.ok("db", "systemctl", "unmask", "--runtime", "mariadb")
+    assert "mariadb-service" in failed(states)
+    said = {state["__id__"]: state["comment"] for state in states if state["result"] is False}
+    assert "masked" in said["mariadb-service"] and "Traceback" not in str(said)
+    (states,) = fleet.highstate("db").values()
+    assert failed(states) == []
+    fleet.eventually(lambda: web.missing(fleet, "web02") == [], 30, why="web02 did not recover")
+
+
 @pytest.mark.parametrize(
     "declared, message",
     [
         ({"greeting": None}, "greeting: has no value"),
         ({"mysql": {"connect": "nosuch"}}, "mysql: there is no service 'nosuch'"),
         ({"mysql": {"password": {"secret": "nobody:has"}}}, "there is no secret nobody:has"),
-        ({"": "empty"}, "nothing was loaded"),
+        ({"": "text"}, "nothing was loaded"),
+        ({"greeting": ""}, "greeting: is empty"),
+        ({"mysql": {"port": 70000}}, "mysql.port: is not a whole number from 1 to 65535"),
+        ({"mysql": {"port": "many"}}, "mysql.port: is not a whole number from 1 to 65535"),
     ],
 )
 def test_a_malformed_setting_is_named_and_nothing_is_loaded(fleet, declared, message):
@@ -261,7 +298,14 @@ def test_a_malformed_setting_is_named_and_nothing_is_loaded(fleet, declared, mes
     before = json.loads(web.get(fleet, "/version")[1])["conf_rev"]
     command = [jt, "sconf", "load", "-", "--ns", "web", "--json"]
     result = single(
-        fleet, "ct1", "insync_conf.loaded", name="web", declared=declared, command=command, environment=environment
+        fleet,
+        "ct1",
+        "insync_conf.loaded",
+        name="web",
+        declared=declared,
+        command=command,
+        environment=environment,
+        numbers={"port": [1, 65535]},
     )
     assert (result["result"], result["changes"]) == (False, {})
     assert message in result["comment"]

@@ -53,9 +53,15 @@ def readiness(fleet, server, app="web"):
     return {}
 
 
+# Those that answer on loopback only.
+WORKERS = {"mailer": 8121, "periodic_mailer": 8131}
+
+
 def missing(fleet, server, app="web"):
     """Return the names of the checks that fail in the readiness of the application on ``server``."""
-    checks = readiness(fleet, server, app).get("checks", {"no answer": {"ok": False}})
+    alone = app in WORKERS
+    said = loopback(fleet, server, WORKERS[app], "/readyz")[1] if alone else readiness(fleet, server, app)
+    checks = said.get("checks", {"no answer": {"ok": False}})
     return sorted(name for name, check in checks.items() if not check["ok"])
 
 
@@ -68,7 +74,7 @@ def loopback(fleet, server, port, path):
 
 def stats(fleet):
     """Return the mailer's counters."""
-    return loopback(fleet, "beanstalkd", 8121, "/stats")[1]
+    return loopback(fleet, "beanstalkd", WORKERS["mailer"], "/stats")[1]
 
 
 def buried(fleet):

@@ -22,6 +22,30 @@ def test_references_are_replaced_and_the_rest_stays():
     }
 
 
+NUMBERS = {"port": [1, 65535], "_seconds": [1, 60]}
+
+
+def test_values_that_an_application_can_take_pass():
+    insync_conf.check({"a": "text", "on": True, "names": ["a"], "mysql": {"port": 3306}, "delay_seconds": 5}, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"mysql": {"port": 70000}}, "mysql.port: is not a whole number from 1 to 65535"),
+        ({"mysql": {"port": "3306"}}, "mysql.port: is not a whole number from 1 to 65535"),
+        ({"retry": {"delay_seconds": 1.5}}, "retry.delay_seconds: is not a whole number from 1 to 60"),
+        ({"retry": {"delay_seconds": True}}, "retry.delay_seconds: is not a whole number from 1 to 60"),
+        ({"greeting": 5}, "greeting: is a number, not a text; numbers are what ends in port, _seconds"),
+        ({"greeting": " "}, "greeting: is empty"),
+    ],
+)
+def test_a_value_that_no_application_can_take_is_named(values, message):
+    with pytest.raises(insync_conf.ConfError) as caught:
+        insync_conf.check(values, NUMBERS)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize(
     "declared, message",
     [
