@@ -158,27 +158,29 @@ def up(app, slot, release, seconds=40):
 
 
 @_told
-def check(app, slot, release):
+def hold(app, slot, release):
     """
-    Tell whether a slot still serves a release, before it is asked again.
+    Keep a slot that still serves a release from being stopped later, because it is asked again.
 
     app, slot, release (str): as for ``up``.
 
-    Returns True. Raises CommandExecutionError with what it answered.
+    Returns True. Raises CommandExecutionError, with what it answered, if it does not serve that release any more.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt web02 insync_slot.check web blue 0d2c4f1a9b7e
+        salt web02 insync_slot.hold web blue 0d2c4f1a9b7e
     """
     facts, slots = _app(app)
     _unit(slots, slot)
-    try:
-        _ready(facts, slots.slots[slot], release, time.monotonic() + 5, answers=1)
-    except insync_http.NotReady as exc:
-        raise CommandExecutionError(str(exc)) from exc
-    return True
+    with _alone(app, "hold"):
+        _forget_stop(slots, slot)
+        try:
+            _ready(facts, slots.slots[slot], release, time.monotonic() + 5, answers=1)
+        except insync_http.NotReady as exc:
+            raise CommandExecutionError(str(exc)) from exc
+        return True
 
 
 @_told
@@ -352,14 +354,22 @@ def _not_in_service(slots, slot):
         raise CommandExecutionError(f"{slots.unit(slot)} is in service; nothing was done")
 
 
-def _stop(slots, slot, after=0):
-    unit = slots.unit(slot)
-    timer = f"insync-stop-{slots.name}-{slot}"
-    for pending in (f"{timer}.timer", f"{timer}.service"):
+def _later(slots, slot):
+    """The transient units that stop a slot later."""
+    return f"insync-stop-{slots.name}-{slot}"
+
+
+def _forget_stop(slots, slot):
+    for pending in (f"{_later(slots, slot)}.timer", f"{_later(slots, slot)}.service"):
         if insync_systemd.state(pending)["active"] != "inactive":
             insync_systemd.systemctl("stop", pending)
+
+
+def _stop(slots, slot, after=0):
+    unit = slots.unit(slot)
+    _forget_stop(slots, slot)
     if after:
-        insync_systemd.later(timer, after, "systemctl", "stop", unit)
+        insync_systemd.later(_later(slots, slot), after, "systemctl", "stop", unit)
         return
     insync_systemd.systemctl("stop", unit)
     if insync_systemd.state(unit)["active"] == "failed":

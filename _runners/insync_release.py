@@ -203,13 +203,15 @@ def release_requested(jid, server):
     if not request or not insync_request.first(_REQUESTS, jid):
         return False
     pool = _pool(request.pool)
-    answer = {"error": f"none of {', '.join(request.servers)} runs {request.pool}"}
     servers = [name for name in pool.servers if name in request.servers]
+    answer = {"error": f"{request.pool}: ended early; see 'salt-run insync.release_status {request.pool}'"}
     try:
-        answer = {"done": _requested(request, pool, servers)} if servers else answer
+        answer = {"done": _requested(request, pool, servers)}
     except Refused as exc:
         answer = {"error": str(exc)}
-    insync_jobs.call(__opts__, servers, "insync_slot.answer", request.pool, str(jid), answer)
+    finally:
+        # Whatever happens: the jobs wait for it.
+        insync_jobs.call(__opts__, servers, "insync_slot.answer", request.pool, str(jid), answer)
     return True
 
 

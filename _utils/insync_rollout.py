@@ -11,6 +11,9 @@ import dataclasses
 import insync_jobs
 import insync_packages
 
+# For so long (seconds) a request that outlives the wait for it may take.
+LONGEST = 600
+
 
 class Refused(ValueError):
     """Nothing was touched; the message says why, and what to do."""
@@ -101,8 +104,14 @@ class Rollout:
             place, behind = self._place()
             if behind and not self.test:
                 self.journal.say(f"an earlier run ended early: {', '.join(behind)} is recorded now as it serves")
-                self._commit(place.slot, place.release, place.previous, servers=behind)
+                self._heal(place, behind)
             return place
+
+    def _heal(self, place, behind):
+        try:
+            self._commit(place.slot, place.release, place.previous, servers=behind)
+        except insync_jobs.JobError as exc:
+            raise Refused(f"what serves cannot be recorded:\n{exc}") from exc
 
     def _place(self):
         balancer, servers = self._status()
@@ -183,9 +192,9 @@ class Rollout:
             self.pool.on_servers("insync_slot.up", slot, release, servers=missing)
 
     def _alive(self, slot, release):
-        """The servers that still run ``release`` in ``slot``, and answer well."""
+        """The servers that still run ``release`` in ``slot``, answer well, and will not be stopped any more."""
         try:
-            return list(self.pool.on_servers("insync_slot.check", slot, release))
+            return list(self.pool.on_servers("insync_slot.hold", slot, release))
         except insync_jobs.JobError as exc:
             return list(exc.answers)
 
@@ -221,8 +230,10 @@ class Rollout:
         try:
             with self.journal.phase("drain", f"requests in flight in {old}"):
                 waited = self.pool.on_balancer("lb.wait_idle", old)
-            with self.journal.phase("stop", f"{self.pool.name}@{old}{f' in {keep} s' if keep else ''}"):
-                self.pool.on_servers("insync_slot.down", old, after=keep)
+            # What is still in flight is not cut: it gets the time that a release to come back to has.
+            after = max(keep, LONGEST) if waited["left"] else keep
+            with self.journal.phase("stop", f"{self.pool.name}@{old}{f' in {after} s' if after else ''}"):
+                self.pool.on_servers("insync_slot.down", old, after=after)
                 self.pool.on_servers("insync_slot.prune")
         except insync_jobs.JobError as exc:
             self.journal.say(f"warning: {exc}")

@@ -26,7 +26,7 @@ class Model:
         self.records = {server: dict(record) for server in SERVERS}
         self.running = {server: {"blue": OLD, "green": None} for server in SERVERS}
         self.active, self.calls, self.fault, self.pins = "blue", 0, None, "insync-web==1.0.0"
-        self.said = []
+        self.said, self.left, self.stops = [], 0, {}
 
     def on_servers(self, function, *arguments, servers=None, **keywords):
         return self._call(function, servers or SERVERS, arguments, keywords)
@@ -87,9 +87,10 @@ class Model:
         self.running[server][slot] = release
         return {"pid": 1, "seconds": 1}
 
-    def insync_slot_check(self, server, slot, release):
+    def insync_slot_hold(self, server, slot, release):
         if self.running[server][slot] != release:
-            raise insync_jobs.JobError("check", {server: "not there"}, {})
+            raise insync_jobs.JobError("hold", {server: "not there"}, {})
+        self.stops.pop(slot, None)
         return True
 
     def insync_slot_commit(self, server, slot, release, previous, by):
@@ -97,6 +98,7 @@ class Model:
 
     def insync_slot_down(self, server, slot, after=0):
         assert slot != self.active, "the slot in service was stopped"
+        self.stops[slot] = after
         self.running[server][slot] = None if not after else self.running[server][slot]
 
     def insync_slot_prune(self, server):
@@ -115,7 +117,7 @@ class Model:
         return {}
 
     def lb_wait_idle(self, server, slot):
-        return {"waited_for": 3}
+        return {"waited_for": 3, "left": self.left}
 
 
 class Quiet:
@@ -168,6 +170,21 @@ def test_update_and_rollback_come_back_to_what_still_runs():
     assert recorded(model) == {"slot": "blue", "release": OLD, "previous": NEW}
     run(model, "rollback")
     assert recorded(model) == {"slot": "green", "release": NEW, "previous": OLD}
+
+
+def test_what_is_come_back_to_is_not_stopped_later():
+    model = Model()
+    run(model, "update")
+    assert model.stops == {"blue": 600}
+    run(model, "rollback")
+    assert model.stops == {"green": 600}, "blue serves again"
+
+
+def test_requests_that_do_not_end_are_not_cut():
+    model = Model()
+    model.left = 2
+    run(model, "restart")
+    assert model.running["web02"]["blue"] == OLD and model.stops == {"blue": insync_rollout.LONGEST}
 
 
 def test_what_is_there_already_moves_nothing():
