@@ -6,10 +6,10 @@ import json
 import pathlib
 import time
 
+import insync_files
 import insync_haproxy
 import insync_inventory
 import insync_lock
-import insync_slots
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "lb"
@@ -426,4 +426,4 @@ def _maintenance():
 
 def _record(hosts):
     MAINTENANCE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    insync_slots.replace(MAINTENANCE, json.dumps(hosts, indent=2) + "\n")
+    insync_files.replace(MAINTENANCE, json.dumps(hosts, indent=2) + "\n")

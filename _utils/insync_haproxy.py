@@ -1,11 +1,12 @@
 """HAProxy's runtime socket: what it says of its servers and its map, and how these are changed without a reload."""
 
 import csv
-import os
 import pathlib
 import re
 import socket
 import time
+
+import insync_files
 
 SOCKET = "/run/haproxy/admin.sock"
 MASTER = "/run/haproxy-master.sock"
@@ -113,18 +114,5 @@ def read(file):
 
 def write(file, key, value):
     """Let ``key`` be ``value`` (both str) in the map ``file`` (str) on the disk; all else stays as it is."""
-    path, new = pathlib.Path(file), pathlib.Path(f"{file}.new")
-    had = path.stat()
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.split()[:1] != [key]]
-    with new.open("w", encoding="utf-8") as text:
-        text.write("\n".join([*lines, f"{key} {value}"]) + "\n")
-        text.flush()
-        os.fsync(text.fileno())
-    os.chown(new, had.st_uid, had.st_gid)
-    new.chmod(had.st_mode & 0o7777)
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    lines = [line for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines() if line.split()[:1] != [key]]
+    insync_files.replace(file, "\n".join([*lines, f"{key} {value}"]) + "\n")

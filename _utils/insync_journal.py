@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 
-import insync_slots
+import insync_files
 
 
 class Journal:
@@ -51,7 +51,7 @@ class Journal:
 
     def _write(self):
         if self.keep:
-            insync_slots.replace(self.folder / "journal.json", json.dumps(self.record, indent=2) + "\n")
+            insync_files.replace(self.folder / "journal.json", json.dumps(self.record, indent=2) + "\n")
 
 
 def last(folder):

@@ -12,7 +12,7 @@ import pathlib
 import re
 import time
 
-import insync_slots
+import insync_files
 
 TAG = "insync/release/request"
 ANSWERS = pathlib.Path("/run/insync-release")
@@ -69,7 +69,7 @@ def first(folder, jid):
 def put(app, jid, said):
     """Leave the answer ``said`` (dict) to the job ``jid`` (str) of ``app`` (str) on this server."""
     ANSWERS.mkdir(mode=0o700, parents=True, exist_ok=True)
-    insync_slots.replace(_file(app, jid), json.dumps(said))
+    insync_files.replace(_file(app, jid), json.dumps(said))
 
 
 def wait(app, jid, seconds):

@@ -2,9 +2,9 @@
 
 import datetime
 import json
-import os
 import pathlib
 
+import insync_files
 import insync_venv
 
 RECORDS = pathlib.Path("/var/lib/insync")
@@ -58,7 +58,7 @@ class Slots:
 
     def prepare(self, slot, release):
         """Let the next start of ``slot`` (str) be one of ``release`` (str); what runs goes on."""
-        replace(self.environment(slot), self.text(slot, release))
+        insync_files.replace(self.environment(slot), self.text(slot, release))
 
     def prepared(self, slot):
         """Return the release (str) that the environment file of ``slot`` (str) names, "" if there is none."""
@@ -90,14 +90,4 @@ class Slots:
         self.file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         record = {"release": release, "slot": slot, "previous": previous, "since": since, "by": by}
-        replace(self.file, json.dumps(record, indent=2) + "\n")
-
-
-def replace(path, text):
-    """Write ``text`` (str) to ``path`` (pathlib.Path) so that whenever it ends the old or the new one is there."""
-    new = path.with_name(f"{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+        insync_files.replace(self.file, json.dumps(record, indent=2) + "\n")
