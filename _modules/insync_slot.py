@@ -5,11 +5,11 @@ The steps that the release verbs on ct1 take on every server of a pool; nobody h
 to know of an application, the component ``app`` writes into ``/etc/insync/<app>/release.json``.
 """
 
-import functools
 import json
 import shutil
 import time
 
+import insync_errors
 import insync_http
 import insync_inventory
 import insync_lock
@@ -24,24 +24,11 @@ __virtualname__ = "insync_slot"
 GOOD_ANSWERS = 3
 FREE_MIB = 512
 
+_told = insync_errors.told(insync_lock.Held, insync_slots.SlotError, insync_systemd.UnitError, insync_venv.VenvError)
+
 
 def __virtual__():
     return __virtualname__
-
-
-def _told(function):
-    """Turn what our own code raises into the one error that Salt tells in one line."""
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except (insync_lock.Held, insync_slots.SlotError, insync_systemd.UnitError, insync_venv.VenvError) as exc:
-            raise CommandExecutionError(str(exc)) from exc
-        except OSError as exc:
-            raise CommandExecutionError(f"{exc.filename or function.__name__}: {exc.strerror or exc}") from exc
-
-    return call
 
 
 @_told
@@ -90,12 +77,13 @@ def lock(app, release):
 
 
 @_told
-def build(app, pins):
+def build(app, pins, test=False):
     """
     Build the virtualenv of a release, unless it is here already.
 
     app (str): the application.
     pins (str): the lock: requirements, each with ``==`` and hashes.
+    test (bool): only tell what would change.
 
     Returns a dict: release (its id), built (bool), seconds (float).
     Raises CommandExecutionError that says why it cannot be built; nothing half built stays.
@@ -108,7 +96,7 @@ def build(app, pins):
     """
     facts, slots = _app(app)
     release, began = insync_venv.release_id(pins), time.monotonic()
-    if __opts__["test"]:
+    if test:
         return {"release": release, "built": False, "seconds": 0.0}
     if _free(slots) < FREE_MIB:
         left = f"only {_free(slots)} MiB are free in {slots.link.parent}"
@@ -118,7 +106,7 @@ def build(app, pins):
 
 
 @_told
-def up(app, slot, release, seconds=40):
+def up(app, slot, release, seconds=40, test=False):
     """
     Start a release in a slot that is not in service, and wait until it is as good as the one in service.
 
@@ -126,6 +114,7 @@ def up(app, slot, release, seconds=40):
     slot (str): the slot; what an earlier release left running there is stopped first.
     release (str): the id of a release that was built here.
     seconds (int): for how long it may take to become ready.
+    test (bool): only tell what would change.
 
     Returns a dict: pid (int), seconds (float). It is ready when it answered as this release several times in a row,
     says that nothing it needs is missing, and answers its smoke paths with 200.
@@ -143,7 +132,7 @@ def up(app, slot, release, seconds=40):
         _not_in_service(slots, slot)
         if not insync_venv.is_complete(slots.home(release)):
             raise CommandExecutionError(f"{slots.home(release)} is not there or half built; release it anew")
-        if __opts__["test"]:
+        if test:
             return {"pid": 0, "seconds": 0.0}
         _stop(slots, slot)
         slots.prepare(slot, release)
@@ -184,13 +173,14 @@ def hold(app, slot, release):
 
 
 @_told
-def commit(app, slot, release, previous=None, by=""):
+def commit(app, slot, release, previous=None, by="", test=False):
     """
     Record that a release is in service in a slot, and let a reboot start that one.
 
     app, slot, release (str): as for ``up``.
     previous (str): the release to come back to; None if there is none.
     by (str): who moved it.
+    test (bool): only tell what would change.
 
     Returns a dict: changes. Raises CommandExecutionError if it cannot be recorded.
 
@@ -206,7 +196,7 @@ def commit(app, slot, release, previous=None, by=""):
         before = slots.record() or {}
         changes = {key: {"old": before.get(key), "new": new} for key, new in (("release", release), ("slot", slot))}
         changes = {key: change for key, change in changes.items() if change["old"] != change["new"]}
-        if __opts__["test"]:
+        if test:
             return {"changes": changes}
         # The record first: where the disk is full nothing else has moved.
         slots.write(slot, release, previous, by)
@@ -218,12 +208,13 @@ def commit(app, slot, release, previous=None, by=""):
 
 
 @_told
-def down(app, slot, after=0):
+def down(app, slot, after=0, test=False):
     """
     Stop a slot that is not in service; what it has begun it ends.
 
     app, slot (str): as for ``up``.
     after (int): in how many seconds; until then it can be come back to at once.
+    test (bool): only tell what would change.
 
     Returns a dict: changes. Raises CommandExecutionError for the slot in service.
 
@@ -239,18 +230,19 @@ def down(app, slot, after=0):
         _not_in_service(slots, slot)
         if insync_systemd.state(unit)["active"] == "inactive":
             return {"changes": {}}
-        if not __opts__["test"]:
+        if not test:
             _stop(slots, slot, after)
         return {"changes": {unit: {"old": "running", "new": f"stops in {after} s" if after else "stopped"}}}
 
 
 @_told
-def restart(app, seconds=40):
+def restart(app, seconds=40, test=False):
     """
     Restart the slot in service where it is; for a server that the load balancer does not ask at the moment.
 
     app (str): the application.
     seconds (int): for how long it may take to become ready again.
+    test (bool): only tell what would change.
 
     Returns a dict: release, slot, pid, seconds. Raises CommandExecutionError if it does not come back.
 
@@ -267,7 +259,7 @@ def restart(app, seconds=40):
         if not record:
             raise CommandExecutionError(f"{app} has no release here yet; the highstate installs the first one")
         told = {key: record[key] for key in ("release", "slot")}
-        if __opts__["test"]:
+        if test:
             return {**told, "pid": 0, "seconds": 0.0}
         unit = slots.unit(record["slot"])
         try:
@@ -281,12 +273,13 @@ def restart(app, seconds=40):
 
 
 @_told
-def prune(app, keep=3):
+def prune(app, keep=3, test=False):
     """
     Remove virtualenvs of old releases.
 
     app (str): the application.
     keep (int): how many of the newest stay, beside the one in service, the one to come back to, and any that runs.
+    test (bool): only tell what would change.
 
     Returns the list of what was removed (str).
 
@@ -303,7 +296,7 @@ def prune(app, keep=3):
         used |= {slots.prepared(slot) for slot in slots.slots}
         homes = sorted(slots.link.parent.glob(f"{slots.link.name}-*/"), key=lambda home: home.stat().st_mtime)
         old = [home for home in homes[:-keep] if home.name.removeprefix(f"{slots.link.name}-") not in used]
-        for home in old if not __opts__["test"] else []:
+        for home in old if not test else []:
             shutil.rmtree(home)
             insync_venv.requirements(home).unlink(missing_ok=True)
         return [str(home) for home in old]

@@ -1,11 +1,11 @@
 """The load balancer: which slot of a pool it asks, and which of its servers."""
 
 import datetime
-import functools
 import json
 import pathlib
 import time
 
+import insync_errors
 import insync_files
 import insync_haproxy
 import insync_inventory
@@ -22,26 +22,13 @@ PAUSE = 0.05
 # A process that a reload leaves lives for hard-stop-after (60 s) at most.
 FORMER = 70
 
+_told = insync_errors.told(insync_haproxy.HaproxyError, insync_lock.Held)
+
 
 def __virtual__():
     if "haproxy" in __pillar__:
         return __virtualname__
     return False, "this server is no load balancer"
-
-
-def _told(function):
-    """Turn what our own code raises into the one error that Salt tells in one line."""
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except (insync_haproxy.HaproxyError, insync_lock.Held) as exc:
-            raise CommandExecutionError(str(exc)) from exc
-        except OSError as exc:
-            raise CommandExecutionError(f"{exc.filename}: {exc.strerror or exc}") from exc
-
-    return call
 
 
 @_told
@@ -75,12 +62,13 @@ def status(pool=None):
 
 
 @_told
-def flip(pool, to, expect, wait=10):
+def flip(pool, to, expect, wait=10, test=False):
     """
     Let all requests of a pool go to another slot, from one moment to the next.
 
     pool (str): the application. to (str): the slot. expect (str): the slot that is asked now.
     wait (float): for how many seconds the servers of the new slot may take until HAProxy finds all of them well.
+    test (bool): only tell what would change.
 
     After a reload, HAProxy's former process answers the clients that it has by the map that it had: until it has ended,
     a minute at most, two slots would answer. That is waited for.
@@ -99,12 +87,12 @@ def flip(pool, to, expect, wait=10):
         return {"changes": {}, "milliseconds": 0.0}
     # Before the lock, which others wait for.
     _all_well(pool, to, time.monotonic() + wait)
-    if not __opts__["test"]:
+    if not test:
         _no_former(pool, to)
     with insync_lock.held(LOCK, f"lb.flip {pool}", wait=10):
         old, began = _left(pool, to, expect), time.monotonic()
         _all_well(pool, to, began)
-        if not __opts__["test"]:
+        if not test:
             _switch(pool, to, expect)
         milliseconds = round((time.monotonic() - began) * 1000, 1)
         return {"changes": {pool: {"old": old, "new": to}}, "milliseconds": milliseconds}
@@ -170,12 +158,13 @@ def wait_idle(pool, slot, timeout=60):
 
 
 @_told
-def drain(host, timeout=60, by=""):
+def drain(host, timeout=60, by="", test=False):
     """
     Send a server no new requests, wait for those that it has, and keep it out until ``lb.undrain``.
 
     host (str): the server. timeout (float): for how many seconds to wait; what is left then ends by itself.
     by (str): who wants it.
+    test (bool): only tell what would change.
 
     Returns a dict: changes, waited_for, left, seconds, as ``lb.wait_idle`` does. One that is out already is waited for
     too. Raises CommandExecutionError if nobody else would serve.
@@ -192,7 +181,7 @@ def drain(host, timeout=60, by=""):
         changes = {} if out else {host: {"old": "in service", "new": "in maintenance"}}
         if not out:
             _not_the_last(host)
-        if __opts__["test"]:
+        if test:
             return {"changes": changes, "waited_for": 0, "left": 0, "seconds": 0.0}
         _take_out(host, backends, by)
     waited = _waited(lambda: _in_flight_on(host, backends), timeout)
@@ -200,11 +189,12 @@ def drain(host, timeout=60, by=""):
 
 
 @_told
-def undrain(host, timeout=30):
+def undrain(host, timeout=30, test=False):
     """
     Send a server requests again, once HAProxy finds it well.
 
     host (str): the server. timeout (float): for how many seconds that may take.
+    test (bool): only tell what would change.
 
     Returns a dict: changes, seconds. Raises CommandExecutionError if it is not well by then; HAProxy then takes it in
     as soon as it is.
@@ -217,7 +207,7 @@ def undrain(host, timeout=30):
     """
     backends, began = _backends(host), time.monotonic()
     changes = {host: {"old": "in maintenance", "new": "in service"}} if host in _maintenance() else {}
-    if __opts__["test"] or not changes:
+    if test or not changes:
         return {"changes": changes, "seconds": 0.0}
     _looked_at(host, backends, began + timeout)
     with insync_lock.held(LOCK, f"lb.undrain {host}", wait=10):

@@ -149,12 +149,13 @@ def release_status(*pools):
     return {name: _status(_pool(name)) for name in names}
 
 
-def drain(host, timeout=60):
+def drain(host, timeout=60, test=False):
     """
     Take a server out of the load balancer for maintenance, once what it has begun is answered.
 
     host (str): a server of a pool.
     timeout (int): for how many seconds requests in flight are waited for.
+    test (bool): only tell what would be done.
 
     Returns a dict: changes, waited_for (requests), seconds. Raises Refused if nobody else would serve.
 
@@ -164,14 +165,15 @@ def drain(host, timeout=60):
 
         salt-run insync.drain web02
     """
-    return _maintenance("lb.drain", host, timeout=timeout, by=_who())
+    return _maintenance("lb.drain", host, timeout=timeout, by=_who(), test=test)
 
 
-def undrain(host):
+def undrain(host, test=False):
     """
     Let the load balancer ask a server again, once it is well.
 
     host (str): a server that ``insync.drain`` took out.
+    test (bool): only tell what would be done.
 
     Returns a dict: changes, seconds. Raises Refused if it does not become well.
 
@@ -181,7 +183,7 @@ def undrain(host):
 
         salt-run insync.undrain web02
     """
-    return _maintenance("lb.undrain", host)
+    return _maintenance("lb.undrain", host, test=test)
 
 
 def release_requested(jid, server):

@@ -1,7 +1,6 @@
 """Virtualenvs out of a lock: built once at their final path, complete or not there, never changed afterwards."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -10,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+import insync_lock
 
 COMPLETE = ".complete"
 CACHE = pathlib.Path("/var/cache/insync/uv")
@@ -97,13 +98,11 @@ def switch(link, home):
 
 @contextlib.contextmanager
 def _alone(home):
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    with open(LOCKS / f"insync-venv-{home.name}.lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise VenvError(f"{home} is being built by another run; wait until that has ended") from exc
-        yield
+    try:
+        with insync_lock.held(LOCKS / f"insync-venv-{home.name}.lock", f"the build of {home.name}"):
+            yield
+    except insync_lock.Held as exc:
+        raise VenvError(f"{home} is being built by another run ({exc}); wait until that has ended") from exc
 
 
 def _build(home, lock, index, environment, seconds):

@@ -49,10 +49,10 @@ def side(site):
 def lb(opts, side):
     """Call a function of the module: ``lb("flip", "web", "green", "blue", test=True)``."""
     opts["pillar"] = side["pillar"]
-    modules = {test: salt.loader.minion_mods({**opts, "test": test}) for test in (False, True)}
+    modules = salt.loader.minion_mods(opts)
 
-    def _lb(function, *arguments, test=False, **named):
-        return modules[test][f"lb.{function}"](*arguments, **named)
+    def _lb(function, *arguments, **named):
+        return modules[f"lb.{function}"](*arguments, **named)
 
     return _lb
 
