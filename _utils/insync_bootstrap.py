@@ -9,6 +9,7 @@ import jinja2
 
 FILES = (
     "bootstrap/minion",
+    "salt/salt_release/files/command",
     "salt/salt_release/files/install-salt",
     "salt/salt_minion/files/salt-minion.service",
 )

@@ -1,4 +1,4 @@
-{#- Salt itself: the pinned release in a virtualenv of its own, and the commands that people type. -#}
+{#- Salt itself: the pinned release in a virtualenv of its own, and the programs of it that people and units start. -#}
 {%- from 'salt_release/map.jinja' import release with context %}
 
 salt-release:
@@ -7,7 +7,7 @@ salt-release:
     - release: {{ release }}
     - source: salt://salt_release/files/salt-{{ release }}.tar
 
-{%- for command in ['salt', 'salt-call', 'salt-key', 'salt-run'] %}
+{%- for command in ['salt', 'salt-call', 'salt-key', 'salt-minion', 'salt-run'] %}
 
 salt-command-{{ command }}:
   file.managed:

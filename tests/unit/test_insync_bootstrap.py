@@ -22,7 +22,8 @@ def test_the_payload_is_complete(tmp_path, pki):
     folder.mkdir()
     insync_bootstrap.payload(ROOT, "web02", pki, folder)
     files = {path.name for path in folder.iterdir()}
-    assert files == {"minion", "install-salt", "salt-minion.service", "master_sign.pub", "minion.conf", "extmods"}
+    scripts = {"minion", "install-salt", "command", "salt-minion.service"}
+    assert files == scripts | {"master_sign.pub", "minion.conf", "extmods"}
     for kind in ("modules", "states", "utils"):
         brought = {path.name: path.read_text() for path in (folder / "extmods" / kind).iterdir()}
         assert brought == {path.name: path.read_text() for path in (ROOT / f"_{kind}").glob("*.py")}
