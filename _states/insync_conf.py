@@ -9,7 +9,11 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_conf"
 
 # What the exit codes of `jt sconf load` mean.
-_BAD_INPUT = 2
+_BAD_INPUT, _UNREACHABLE = 2, 3
+
+
+class Unreachable(CommandExecutionError):
+    """The conf server does not answer."""
 
 
 def __virtual__():
@@ -47,6 +51,9 @@ def loaded(name, declared, command, environment, numbers=None):
         if __opts__["test"]:
             return {**ret, "changes": changes, "result": None, "comment": f"{name}: would be loaded"}
         done = _jt(command, environment, values)
+    except Unreachable as exc:
+        # In test mode a run would start it first.
+        return {**ret, "result": None if __opts__["test"] else False, "comment": f"{name}: {exc}"}
     except (insync_conf.ConfError, SaltException) as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes, "comment": f"revision {done['rev']} is loaded"}
@@ -76,7 +83,8 @@ def _jt(command, environment, values):
         return _answer(done["stdout"])
     said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
     remedy = "; mend pillar/role/conf_server.sls, nothing was loaded" if done["retcode"] == _BAD_INPUT else ""
-    raise CommandExecutionError(f"{said or 'jt said nothing'}{remedy}")
+    error = Unreachable if done["retcode"] == _UNREACHABLE else CommandExecutionError
+    raise error(f"{said or 'jt said nothing'}{remedy}")
 
 
 def _answer(said):

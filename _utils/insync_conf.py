@@ -15,29 +15,41 @@ def resolve(declared, endpoints, secrets):
     secrets (dict): role -> key -> value.
     Raises ConfError naming the value and what it refers to.
     """
-    return {key: _value(key, value, endpoints, secrets) for key, value in declared.items()}
+    if not isinstance(declared, dict):
+        raise ConfError(f"is {_kind(declared)}, where settings by their names are wanted")
+    found = {key: _value(key, value, endpoints, secrets) for key, value in declared.items()}
+    for service in found.keys() & endpoints.keys():
+        if not isinstance(found[service], dict) or not {"host", "port"} <= found[service].keys():
+            raise ConfError(f"{service}: has no host and port; 'connect: {service}' takes them from the inventory")
+    return found
 
 
 def check(values, numbers):
     """
-    Raise ConfError for a value that no application can take: an empty text, or a number out of its range or its place.
+    Raise ConfError for a value that no application can take: what is no text, or a number out of its range or place.
 
     values (dict): nested, as ``resolve`` returns them.
-    numbers (dict): end of a name -> [lowest, highest]: what is a whole number; all else is text, a switch or a list.
+    numbers (dict): end of a name -> [lowest, highest]: what is a whole number; all else is text.
     """
     for name, value in _leaves("", values):
         span = next((span for end, span in numbers.items() if name.endswith(end)), None)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if span and not (number and isinstance(value, int) and span[0] <= value <= span[1]):
+        if span and not (type(value) is int and span[0] <= value <= span[1]):
             raise ConfError(f"{name}: is not a whole number from {span[0]} to {span[1]}")
-        if number and not span:
-            raise ConfError(f"{name}: is a number, not a text; numbers are what ends in {', '.join(numbers)}")
-        if isinstance(value, str) and not value.strip():
+        if not span and not isinstance(value, str):
+            raise ConfError(f"{name}: is {_kind(value)}, not a text; numbers are what ends in {', '.join(numbers)}")
+        if not span and not value.strip():
             raise ConfError(f"{name}: is empty")
 
 
+_KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", str: "a text", dict: "empty"}
+
+
+def _kind(value):
+    return _KINDS.get(type(value), "nothing")
+
+
 def _leaves(name, value):
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _leaves(f"{name}.{key}" if name else str(key), inner)
     else:
@@ -51,6 +63,9 @@ def _value(name, value, endpoints, secrets):
         return value
     if set(value) == {"secret"}:
         return _secret(name, value["secret"], secrets)
+    if "secret" in value:
+        others = ", ".join(sorted(str(key) for key in set(value) - {"secret"}))
+        raise ConfError(f"{name}: {others} beside 'secret', which stands for the whole value")
     plain = {key: item for key, item in value.items() if key != "connect"}
     found = {key: _value(f"{name}.{key}", item, endpoints, secrets) for key, item in plain.items()}
     return {**_where(name, value["connect"], endpoints), **found} if "connect" in value else found
@@ -65,6 +80,6 @@ def _secret(name, reference, secrets):
 
 
 def _where(name, service, endpoints):
-    if service not in endpoints:
+    if not isinstance(service, str) or service not in endpoints:
         raise ConfError(f"{name}: there is no service '{service}'; those that are: {', '.join(endpoints)}")
     return {"host": next(iter(endpoints[service]["hosts"].values())), "port": endpoints[service]["port"]}

@@ -13,6 +13,7 @@ from insync_inventory import hosts_with, load
 
 from lab.compile import compile_host
 from tests.functional.conftest import ROOT
+from tests.functional.private import private_world
 
 SERVER = ["/usr/sbin/mariadbd", "--no-defaults", "--user=root", "--innodb-buffer-pool-size=8M"]
 SYSTEM_TABLES = ("mysql_system_tables", "mysql_performance_tables", "mysql_system_tables_data")
@@ -301,6 +302,14 @@ def test_before_there_is_a_server_test_mode_foretells_and_a_run_fails(state, tmp
     result = state(function, testmode, name=str(tmp_path / "none"), **declared)
     assert result["result"] is (None if testmode else False)
     assert bool(result["changes"]) is testmode
+
+
+@private_world
+def test_of_a_server_that_has_data_and_does_not_run_test_mode_foretells_nothing(state, tmp_path):
+    pathlib.Path("/var/lib/mysql/mysql").mkdir(parents=True)
+    result = state("databases", True, name=str(tmp_path / "none"), databases=DATABASES)
+    assert (result["result"], result["changes"]) == (None, {})
+    assert "does not run" in result["comment"]
 
 
 def test_new_databases(databases, sql, testmode):

@@ -26,7 +26,7 @@ NUMBERS = {"port": [1, 65535], "_seconds": [1, 60]}
 
 
 def test_values_that_an_application_can_take_pass():
-    insync_conf.check({"a": "text", "on": True, "names": ["a"], "mysql": {"port": 3306}, "delay_seconds": 5}, NUMBERS)
+    insync_conf.check({"a": "text", "mysql": {"port": 3306}, "delay_seconds": 5}, NUMBERS)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,9 @@ def test_values_that_an_application_can_take_pass():
         ({"retry": {"delay_seconds": True}}, "retry.delay_seconds: is not a whole number from 1 to 60"),
         ({"greeting": 5}, "greeting: is a number, not a text; numbers are what ends in port, _seconds"),
         ({"greeting": " "}, "greeting: is empty"),
+        ({"greeting": True}, "greeting: is true or false, not a text; numbers are what ends in port, _seconds"),
+        ({"greeting": ["x"]}, "greeting: is a list, not a text; numbers are what ends in port, _seconds"),
+        ({"limits": {}}, "limits: is empty, not a text; numbers are what ends in port, _seconds"),
     ],
 )
 def test_a_value_that_no_application_can_take_is_named(values, message):
@@ -55,6 +58,12 @@ def test_a_value_that_no_application_can_take_is_named(values, message):
         ({"a": {"b": {"secret": "mysql_primary:x"}}}, "a.b: there is no secret mysql_primary:x; see pillar/secrets/"),
         ({"a": {"secret": "nobody:web_password"}}, "a: there is no secret nobody:web_password; see pillar/secrets/"),
         ({"a": {"secret": 5}}, "a: there is no secret 5; see pillar/secrets/"),
+        ({"a": {"secret": "a:b", "x": 1}}, "a: x beside 'secret', which stands for the whole value"),
+        ({"mysql": {"connect": ["mysql"]}}, "mysql: there is no service '['mysql']'; those that are: mysql"),
+        ({"mysql": "text"}, "mysql: has no host and port; 'connect: mysql' takes them from the inventory"),
+        ({"mysql": {"user": "web"}}, "mysql: has no host and port; 'connect: mysql' takes them from the inventory"),
+        ("text", "is a text, where settings by their names are wanted"),
+        (None, "is nothing, where settings by their names are wanted"),
     ],
 )
 def test_what_cannot_be_made_out_is_named(declared, message):
