@@ -8,6 +8,7 @@ import time
 import insync_errors
 import insync_files
 import insync_haproxy
+import insync_http
 import insync_inventory
 import insync_lock
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -96,6 +97,29 @@ def flip(pool, to, expect, wait=10, test=False):
             _switch(pool, to, expect)
         milliseconds = round((time.monotonic() - began) * 1000, 1)
         return {"changes": {pool: {"old": old, "new": to}}, "milliseconds": milliseconds}
+
+
+@_told
+def drift(wait=10):
+    """
+    Tell where HAProxy, its record on the disk and what the servers run do not agree. Nothing is mended.
+
+    wait (float): for how many seconds it is looked at again; what is between two steps of a release agrees by then.
+
+    Returns a list of str, empty if all agree. Servers that do not answer are not among it: ``lb.status`` tells those.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web-lb02 lb.drift
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        found = _disagreements()
+        if not found or time.monotonic() >= deadline:
+            return found
+        time.sleep(0.5)
 
 
 @_told
@@ -216,6 +240,29 @@ def undrain(host, timeout=30, test=False):
     for pool, slot in _serving(host):
         _all_well(pool, slot, began + timeout, only=host)
     return {"changes": changes, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _disagreements():
+    rows, runtime, file = insync_haproxy.statistics(), insync_haproxy.entries(MAP), insync_haproxy.read(MAP)
+    found = []
+    for pool in _pools():
+        active, after = (entries.get(pool, FIRST) for entries in (runtime, file))
+        if active != after:
+            found.append(f"{pool}: {active} is asked, and {after} would be after HAProxy's next start, says {MAP}")
+        releases = _releases(_slots(pool, rows)[active])
+        if len(set(releases.values())) > 1:
+            found.append(f"{pool} is mixed: {', '.join(f'{host} {release}' for host, release in releases.items())}")
+    return found
+
+
+def _releases(servers):
+    """{server: release} of those that answer."""
+    found = {}
+    for host, row in servers.items():
+        status, said = insync_http.get(f"http://{row['addr']}/healthz")
+        if status == 200:
+            found[host] = json.loads(said)["release"]
+    return found
 
 
 def _ask(pool, slot, old):

@@ -106,6 +106,11 @@ haproxy-service:
       - file: haproxy-config
       - file: haproxy-unavailable-page
 
+haproxy-in-step:
+  insync_lb.in_step:
+    - require:
+      - service: haproxy-service
+
 haproxy-certificate-hook:
   file.managed:
     - name: /etc/letsencrypt/renewal-hooks/deploy/haproxy

@@ -51,7 +51,7 @@ class Backend(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, address, port):
-        self.ready, self.drops, self.fails, self.asked = True, False, False, []
+        self.ready, self.drops, self.fails, self.asked, self.release = True, False, False, [], "r1"
         super().__init__((address, port), _Answer)
         self.name = f"{address}:{port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -72,6 +72,8 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/readyz":
             return self._say(200 if self.server.ready else 503, {})
+        if self.path == "/healthz":
+            return self._say(200, {"release": self.server.release})
         self.server.asked.append((self.command, self.path))
         if self.server.drops:
             self.close_connection = True

@@ -480,3 +480,61 @@ def test_a_slot_that_fails_is_left_at_once(side, lb):
             lb("watch", "web", "green", "blue", seconds=5)
         with pytest.raises(CommandExecutionError, match="web: blue is asked, not green as expected"):
             lb("watch", "web", "green", "blue", seconds=5)
+
+
+# What is only told.
+
+
+@pytest.fixture
+def in_step(opts, side):
+    """Apply the state that looks: ``in_step(test=True)`` returns what it reports."""
+    opts["pillar"] = side["pillar"]
+
+    def _in_step(test):
+        opts["test"] = test
+        utils, serializers = salt.loader.utils(opts), salt.loader.serializers(opts)
+        states = salt.loader.states(opts, salt.loader.minion_mods(opts, utils=utils), utils, serializers)
+        return states["insync_lb.in_step"]("any", wait=0)
+
+    return _in_step
+
+
+@private_world
+def test_a_map_that_was_changed_by_hand_is_told_and_left(side, lb):
+    with load_balancer(side) as balancer:
+        balancer.open("web-blue", "web-green", "license-blue")
+        assert lb("drift", wait=0) == []
+        balancer.say(f"set map {MAP} web green")
+        told = f"web: green is asked, and blue would be after HAProxy's next start, says {MAP}"
+        assert lb("drift", wait=0) == [told]
+        assert lb("status", "web")["web"]["active"] == "green"
+
+
+@private_world
+def test_a_pool_that_is_mixed_is_told(side, lb):
+    with load_balancer(side) as balancer:
+        balancer.open("web-blue", "license-blue")
+        balancer.slots["web-blue", OTHER].release = "r2"
+        assert lb("drift", wait=0) == [f"web is mixed: {LB} r1, {OTHER} r2"]
+        balancer.slots["web-blue", OTHER].stop()
+        balancer.wait("web-blue", OTHER, "DOWN")
+        assert lb("drift", wait=0) == []
+
+
+@private_world
+def test_the_highstate_fails_where_it_drifts_and_mends_nothing(side, in_step, testmode):
+    with load_balancer(side) as balancer:
+        balancer.open("web-blue", "web-green", "license-blue")
+        before, good = MAP.read_text(), in_step(testmode)
+        balancer.say(f"set map {MAP} web green")
+        bad = in_step(testmode)
+        assert (MAP.read_text(), " green" in balancer.say(f"show map {MAP}")) == (before, True)
+        assert (good["result"], good["changes"]) == (True, {}), good
+        assert (bad["result"], bad["changes"]) == (False, {}), bad
+        assert "web: green is asked" in bad["comment"] and "salt-run insync.release_status" in bad["comment"]
+
+
+def test_who_is_not_there_yet_fails_no_test_mode(in_step, testmode):
+    found = in_step(testmode)
+    assert (found["result"], found["changes"]) == (testmode, {})
+    assert "HAProxy does not answer" in found["comment"]
