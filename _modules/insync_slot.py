@@ -198,8 +198,9 @@ def commit(app, slot, release, previous=None, by="", test=False):
         changes = {key: change for key, change in changes.items() if change["old"] != change["new"]}
         if test:
             return {"changes": changes}
-        # The record first: where the disk is full nothing else has moved.
-        slots.write(slot, release, previous, by)
+        # The record first: where the disk is full nothing else has moved. To put back what has not needs no room.
+        if changes or before.get("previous") != previous:
+            slots.write(slot, release, previous, by)
         insync_venv.switch(slots.link, slots.home(release))
         others = [slots.unit(other) for other in slots.slots if other != slot]
         insync_systemd.systemctl("disable", "--quiet", *others)
@@ -255,9 +256,7 @@ def restart(app, seconds=40, test=False):
     facts, slots = _app(app)
     began = time.monotonic()
     with _alone(app, "restart"):
-        record = slots.record()
-        if not record:
-            raise CommandExecutionError(f"{app} has no release here yet; the highstate installs the first one")
+        record = _in_service(slots, app)
         told = {key: record[key] for key in ("release", "slot")}
         if test:
             return {**told, "pid": 0, "seconds": 0.0}
@@ -270,6 +269,51 @@ def restart(app, seconds=40, test=False):
             raise CommandExecutionError(f"{unit}: {exc}; its log ends with:\n{said}") from exc
         pid = int(insync_systemd.state(unit)["pid"])
         return {**told, "pid": pid, "seconds": round(time.monotonic() - began, 2)}
+
+
+@_told
+def swap(app, release, previous=None, by="", seconds=40, test=False):
+    """
+    Let an application that has one slot run a release: restart it, and go back to the former one if that is not good.
+
+    app (str): the application.
+    release (str): the id of a release that was built here; the one that runs is only restarted.
+    previous (str): the release to come back to; None if there is none.
+    by (str): who moves it.
+    seconds (int): for how long it may take to become ready.
+    test (bool): only tell what would change.
+
+    Returns a dict: changes, pid, seconds. What it needs and did not have before, it may lack afterwards.
+    Raises CommandExecutionError with its last answer and the last lines of its log; the former release runs again then.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt beanstalkd insync_slot.swap mailer 0d2c4f1a9b7e
+    """
+    facts, slots = _app(app)
+    ((slot, port),) = _only(slots).items()
+    began = time.monotonic()
+    with _alone(app, "swap"):
+        old = _in_service(slots, app)["release"]
+        if not insync_venv.is_complete(slots.home(release)):
+            raise CommandExecutionError(f"{slots.home(release)} is not there or half built; release it anew")
+        changes = {"release": {"old": old, "new": release}} if release != old else {app: "restarted"}
+        if test:
+            return {"changes": changes, "pid": 0, "seconds": 0.0}
+        good = _ready if insync_http.get(_url(facts, port, facts["readiness"]), facts["ca"])[0] == 200 else _lives
+        try:
+            _run(slots, slot, release)
+            good(facts, port, release, began + seconds)
+            slots.write(slot, release, previous, by)
+            insync_venv.switch(slots.link, slots.home(release))
+        except (insync_systemd.UnitError, insync_http.NotReady, OSError) as exc:
+            said = insync_systemd.last_words(slots.unit(slot), lines=5)
+            _run(slots, slot, old)
+            raise CommandExecutionError(f"{slots.unit(slot)}: {exc}; its log ends with:\n{said}") from exc
+        pid = int(insync_systemd.state(slots.unit(slot))["pid"])
+        return {"changes": changes, "pid": pid, "seconds": round(time.monotonic() - began, 2)}
 
 
 @_told
@@ -347,6 +391,24 @@ def _not_in_service(slots, slot):
         raise CommandExecutionError(f"{slots.unit(slot)} is in service; nothing was done")
 
 
+def _in_service(slots, app):
+    record = slots.record()
+    if not record:
+        raise CommandExecutionError(f"{app} has no release here yet; the highstate installs the first one")
+    return record
+
+
+def _only(slots):
+    if len(slots.slots) > 1:
+        raise SaltInvocationError(f"{slots.name} has several slots; 'insync_slot.up' starts a release in the idle one")
+    return slots.slots
+
+
+def _run(slots, slot, release):
+    slots.prepare(slot, release)
+    insync_systemd.systemctl("restart", slots.unit(slot))
+
+
 def _later(slots, slot):
     """The transient units that stop a slot later."""
     return f"insync-stop-{slots.name}-{slot}"
@@ -370,10 +432,17 @@ def _stop(slots, slot, after=0):
 
 
 def _ready(facts, port, release, deadline, answers=GOOD_ANSWERS):
-    url = f"http://{facts['address']}:{port}"
-    insync_http.wait_for(f"{url}/healthz?release={release}", deadline, answers)
+    _lives(facts, port, release, deadline, answers)
     for path in (facts["readiness"], *facts["smoke"]):
-        insync_http.wait_for(f"{url}{path}", deadline if path == facts["readiness"] else 0)
+        insync_http.wait_for(_url(facts, port, path), deadline if path == facts["readiness"] else 0, ca=facts["ca"])
+
+
+def _lives(facts, port, release, deadline, answers=GOOD_ANSWERS):
+    insync_http.wait_for(_url(facts, port, f"/healthz?release={release}"), deadline, answers, ca=facts["ca"])
+
+
+def _url(facts, port, path):
+    return f"{facts.get('scheme', 'http')}://{facts['address']}:{port}{path}"
 
 
 def _free(slots):

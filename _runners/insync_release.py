@@ -7,7 +7,9 @@ import insync_jobs
 import insync_journal
 import insync_lock
 import insync_pool
+import insync_releases
 import insync_request
+import insync_rolling
 import insync_rollout
 import salt.utils.event
 import salt.utils.user
@@ -129,14 +131,66 @@ def rollback_license(test=False, keep=600):
     return _rollback("license", test, keep)
 
 
-def release_status(*pools):
+def restart(app, test=False):
+    """
+    Restart an application with the release that it has; web and license as their own verbs do.
+
+    app (str): such as ``mailer``. One with a single slot is restarted server by server, and is away for a moment.
+    test (bool): only tell what would be done.
+
+    Returns a dict as ``insync.restart_web`` does. Raises Refused saying what failed where; it runs as before then.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.restart mailer
+    """
+    return _restart(app, test)
+
+
+def update_in(app, *packages, test=False, keep=600):
+    """
+    Move an application to a release in which packages are updated; web and license as their own verbs do.
+
+    app (str): such as ``mailer``. One with a single slot is restarted server by server, and is away for a moment.
+    packages, test, keep: as for ``insync.update_in_web``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.update_in mailer insync-mailer==2.4.0
+        salt-run insync.update_in conf_server
+    """
+    return _update(app, packages, test, keep=keep)
+
+
+def rollback(app, test=False, keep=600):
+    """
+    Let an application run the release before again; web and license as their own verbs do.
+
+    app (str): such as ``mailer``.
+    test, keep: as for ``insync.rollback_web``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.rollback mailer
+    """
+    return _rollback(app, test, keep)
+
+
+def release_status(*apps):
     """
     Tell which release runs where, since when, by whom, and what ``rollback`` would come back to.
 
-    pools (str): such as ``web``; all if none is named.
+    apps (str): such as ``web`` or ``mailer``; all if none is named.
 
-    Returns a dict: pool -> active (slot), balancer (server -> status), servers (server -> release, slot, since, by,
-    previous, slots) and last (what the last run was, and how it ended). Servers that do not answer are named instead.
+    Returns a dict: app -> servers (server -> release, slot, since, by, previous, slots), last (what the last run was,
+    and how it ended), and of web and license active (slot) and balancer (server -> status). Servers that do not answer
+    are named instead.
 
     CLI Example:
 
@@ -145,8 +199,7 @@ def release_status(*pools):
         salt-run insync.release_status
         salt-run insync.release_status web --out=json
     """
-    names = pools or insync_inventory.pools(_inventory())
-    return {name: _status(_pool(name)) for name in names}
+    return {name: _status(_application(name)) for name in apps or _names()}
 
 
 def drain(host, timeout=60, test=False):
@@ -231,45 +284,54 @@ def _requested(request, pool, servers):
 
 
 def _restart(name, test, servers=None, by=None):
-    def act(rollout):
-        return rollout.restart() if servers in (None, rollout.pool.servers) else rollout.restart_some(servers)
+    def act(moving):
+        if servers is None or servers == moving.pool.servers:
+            return moving.restart()
+        return moving.restart_some(servers)
 
     return _run(name, f"insync.restart_{name}", act, test, by=by)
 
 
 def _update(name, packages, test, by=None, **options):
     verb = " ".join([f"insync.update_in_{name}", *map(str, packages)])
-    return _run(name, verb, lambda rollout: rollout.update(packages), test, by=by, **options)
+    return _run(name, verb, lambda moving: moving.update(packages), test, by=by, **options)
 
 
 def _rollback(name, test, keep):
-    return _run(name, f"insync.rollback_{name}", lambda rollout: rollout.rollback(), test, keep=keep)
+    return _run(name, f"insync.rollback_{name}", lambda moving: moving.rollback(), test, keep=keep)
 
 
 def _run(name, verb, act, test, by=None, **options):
-    by, pool = by or _who(), _pool(name)
+    by, app = by or _who(), _application(name)
     try:
         with insync_lock.held(_LOCK.format(name), verb, by=by):
-            journal = insync_journal.Journal(_RECORDS / name, verb, by, pool.servers, keep=not test)
-            return _recorded(journal, act, insync_rollout.Rollout(pool, journal, by, test=test, **options))
+            journal = insync_journal.Journal(_RECORDS / name, verb, by, app.servers, keep=not test)
+            return _recorded(journal, act, name, _moving(app, journal, by, test, **options))
     except insync_lock.Held as exc:
         raise Refused(f"{name}: {exc}; nothing was done") from exc
     except OSError as exc:
         raise Refused(f"{name}: {exc.filename}: {exc.strerror}") from exc
 
 
-def _recorded(journal, act, rollout):
+def _moving(app, journal, by, test, **options):
+    if isinstance(app, insync_pool.Pool):
+        return insync_rollout.Rollout(app, journal, by, test=test, **options)
+    # What has one slot is neither watched nor kept running.
+    return insync_rolling.Rolling(app, journal, by, test=test)
+
+
+def _recorded(journal, act, name, moving):
     """Run it, and leave a record and an event, however it ends."""
     try:
-        done = act(rollout)
+        done = act(moving)
     except (insync_rollout.Refused, insync_rollout.Failed) as exc:
-        _tell(journal.end(str(exc)), rollout.pool.name)
-        raise Refused(f"{rollout.pool.name}: {exc}") from exc
+        _tell(journal.end(str(exc)), name)
+        raise Refused(f"{name}: {exc}") from exc
     except BaseException as exc:
-        _tell(journal.end(f"ended by {type(exc).__name__}"), rollout.pool.name)
+        _tell(journal.end(f"ended by {type(exc).__name__}"), name)
         raise
     record = journal.end("ok", **done)
-    _tell(record, rollout.pool.name)
+    _tell(record, name)
     return {**done, **{key: record[key] for key in ("by", "seconds", "phases")}}
 
 
@@ -278,10 +340,12 @@ def _tell(record, name):
         bus.fire_event(record, f"insync/release/{name}")
 
 
-def _status(pool):
-    found = {"last": insync_journal.last(_RECORDS / pool.name)}
+def _status(app):
+    found = {"last": insync_journal.last(_RECORDS / app.name)}
     try:
-        balancer, servers = pool.status()
+        if not isinstance(app, insync_pool.Pool):
+            return {"servers": app.on_servers("insync_slot.status"), **found}
+        balancer, servers = app.status()
     except insync_jobs.JobError as exc:
         return {**found, "failed": exc.failed}
     return {"active": balancer["active"], "balancer": balancer["servers"], "servers": servers, **found}
@@ -305,6 +369,24 @@ def _pool(name):
         return insync_pool.Pool(__opts__, _inventory(), name)
     except insync_inventory.InventoryError as exc:
         raise Refused(str(exc)) from exc
+
+
+def _application(name):
+    """The application ``name``, a pool or one with a single slot."""
+    if name in insync_inventory.pools(_inventory()):
+        return _pool(name)
+    single = _single()
+    if name not in single:
+        raise Refused(f"{name}: no application of this fleet{insync_inventory.hint(name, _names())}")
+    return insync_pool.Application(__opts__, _inventory(), name, single[name])
+
+
+def _names():
+    return [*insync_inventory.pools(_inventory()), *_single()]
+
+
+def _single():
+    return insync_releases.single(__opts__["pillar_roots"]["base"], _inventory())
 
 
 def _inventory():

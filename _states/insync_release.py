@@ -15,14 +15,15 @@ def __virtual__():
     return __virtualname__
 
 
-def serving(name, lock, link, slots, index, ca):
+def serving(name, lock, link, slots, index, ca, slot=""):
     """
-    Keep the release of the application ``name`` that is in service running; with none yet, install ``lock`` first.
+    Keep the release of the application ``name`` that is in service running; with none yet, install ``lock``.
 
     name (str): the application; its unit is ``<name>``, or ``<name>@<slot>`` if it has several slots.
-    lock (str): the first release: requirements, each with ``==`` and hashes.
+    lock (str): the release of a blank server: requirements, each with ``==`` and hashes.
     link (str): leads to the virtualenv in use, which is ``<link>-<release id>``.
-    slots (dict): slot -> port. The first release starts in the first one.
+    slots (dict): slot -> port.
+    slot (str): where the release of a blank server starts; the first one if empty.
     index (str): URL of the package index.
     ca (str): file with the certificate of the authority that vouches for the index.
 
@@ -46,15 +47,15 @@ def serving(name, lock, link, slots, index, ca):
     release = insync_slots.Slots(name, link, slots)
     try:
         with insync_lock.held(insync_slots.LOCK.format(name), "state.highstate", wait=insync_slots.WAIT):
-            return _serving(ret, release, lock, index, ca)
+            return _serving(ret, release, lock, slot, index, ca)
     except (SaltException, insync_lock.Held, insync_slots.SlotError, insync_venv.VenvError, OSError) as exc:
         # Salt would call mod_watch, whose success would hide this.
         return {**ret, "result": False, "comment": f"{name}: {exc}", "skip_watch": True}
 
 
-def _serving(ret, release, lock, index, ca):
+def _serving(ret, release, lock, slot, index, ca):
     record = release.record()
-    first = record or _first(release, lock)
+    first = record or _first(release, lock, slot)
     changes = {} if record else {"release": {"old": None, "new": first["release"]}}
     changes.update(_drift(release, first) if record else {})
     changes.update(_stopped(release.unit(first["slot"])))
@@ -86,11 +87,11 @@ def mod_watch(name, slots, **kwargs):
     return {**ret, "changes": {name: "restarted"}, "comment": f"{name} was restarted"}
 
 
-def _first(release, lock):
+def _first(release, lock, slot):
     if not lock:
         file = f"releases/{release.name}.txt"
         raise CommandExecutionError(f"no first release: the site folder has no {file}; see docs/web.md")
-    return {"release": insync_venv.release_id(lock), "slot": next(iter(release.slots))}
+    return {"release": insync_venv.release_id(lock), "slot": slot or next(iter(release.slots))}
 
 
 def _drift(release, record):

@@ -1,25 +1,64 @@
-"""A pool: the servers that run an application in two slots, and the load balancer that asks one of these."""
+"""The servers of an application, and of those with two slots the load balancer that asks one of these."""
 
 import concurrent.futures
 
 import insync_inventory
 import insync_jobs
+import insync_serving
 
 
-class Pool:
-    """Jobs for the servers of a pool, and for its load balancer."""
+class Application:
+    """Jobs for the servers of an application."""
+
+    def __init__(self, opts, inventory, name, servers):
+        """
+        opts (dict): the master's configuration. inventory (dict): as insync_inventory.load returns it.
+        name (str): the application, such as ``mailer``. servers (list of str): where it runs.
+        """
+        self.name, self.servers, self._opts = name, servers, opts
+        self._master = insync_inventory.hosts_with(inventory, insync_inventory.MASTER)[0]
+
+    def on_servers(self, function, *arguments, servers=None, **keywords):
+        """Call ``function`` (str) for this application on ``servers`` (all by default); return {server: answer}."""
+        return insync_jobs.call(self._opts, servers or self.servers, function, self.name, *arguments, **keywords)
+
+    def resolve(self, pins, wanted, package, index, ca):
+        """Ask the index once, on the master's server, for what insync_index.resolve returns (str)."""
+        arguments = (pins, package, wanted, index, ca)
+        return insync_jobs.call(self._opts, [self._master], "insync_index.resolve", *arguments)[self._master]
+
+    def lock(self, release):
+        """Return what ``release`` (str) was built from (str), as one of the servers has it."""
+        (lock,) = self.on_servers("insync_slot.lock", release, servers=self.servers[:1]).values()
+        return lock
+
+    def serving(self):
+        """Return what ct1 recorded last (dict: slot, release, lock), {} if nothing yet."""
+        return insync_serving.read(self.name)
+
+    def remember(self, slot, release):
+        """Record on ct1 that ``release`` serves in ``slot`` (both str). Raises JobError if that cannot be."""
+        try:
+            known = insync_serving.read(self.name)
+            lock = known["lock"] if known.get("release") == release else self.lock(release)
+            insync_serving.write(self.name, slot, release, lock)
+        except (OSError, ValueError) as exc:
+            raise insync_jobs.JobError("remember", {self._master: str(exc)}, {}) from exc
+
+
+class Pool(Application):
+    """Jobs for the servers of an application with two slots, and for its load balancer."""
 
     def __init__(self, opts, inventory, name):
         """
-        opts (dict): the master's configuration. inventory (dict): as insync_inventory.load returns it.
+        opts, inventory: as for Application.
         name (str): the application, such as ``web``. Raises insync_inventory.InventoryError for one without slots.
         """
         pools = insync_inventory.pools(inventory)
         if name not in pools:
             raise insync_inventory.InventoryError(f"{name}: no such pool{insync_inventory.hint(name, pools)}")
-        self.name, self.servers, self._opts = name, pools[name], opts
+        super().__init__(opts, inventory, name, pools[name])
         (self.balancer,) = insync_inventory.hosts_with(inventory, "web_lb")
-        self._master = insync_inventory.hosts_with(inventory, insync_inventory.MASTER)[0]
 
     def status(self):
         """Return (what ``balancer_status`` returns, {server: insync_slot.status}); JobError if one does not answer."""
@@ -37,10 +76,6 @@ class Pool:
         servers = {host: said.split()[0] for host, said in found["slots"][found["active"]].items()}
         return {"active": found["active"], "servers": servers}
 
-    def on_servers(self, function, *arguments, servers=None, **keywords):
-        """Call ``function`` (str) for this pool on ``servers`` (all by default); return {server: answer}."""
-        return insync_jobs.call(self._opts, servers or self.servers, function, self.name, *arguments, **keywords)
-
     def on_balancer(self, function, *arguments, **keywords):
         """Call ``function`` (str) for this pool on its load balancer; return the answer."""
         answers = insync_jobs.call(self._opts, [self.balancer], function, self.name, *arguments, **keywords)
@@ -53,8 +88,3 @@ class Pool:
     def undrain(self, server):
         """Let the load balancer ask ``server`` (str) again; return what lb.undrain does."""
         return insync_jobs.call(self._opts, [self.balancer], "lb.undrain", server)[self.balancer]
-
-    def resolve(self, pins, wanted, package, index, ca):
-        """Ask the index once, on the master's server, for what insync_index.resolve returns (str)."""
-        arguments = (pins, package, wanted, index, ca)
-        return insync_jobs.call(self._opts, [self._master], "insync_index.resolve", *arguments)[self._master]

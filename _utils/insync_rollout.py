@@ -89,6 +89,7 @@ class Rollout:
         with self.journal.phase("build", self._servers()):
             release = self._built(new)
         done = self._move(before, release, before.release, watch=self.watch, keep=self.keep)
+        self._prune()
         return done | {"packages": packages}
 
     def rollback(self):
@@ -140,8 +141,7 @@ class Rollout:
 
     def _resolved(self, before, words):
         try:
-            first = self.pool.servers[0]
-            pins = self.pool.on_servers("insync_slot.lock", before.release, servers=[first])[first]
+            pins = self.pool.lock(before.release)
             wanted = insync_packages.parse(words, pins)
             return pins, self.pool.resolve(pins, wanted, **before.source)
         except (insync_jobs.JobError, insync_packages.PackageError) as exc:
@@ -200,6 +200,7 @@ class Rollout:
 
     def _commit(self, slot, release, previous, servers=None):
         self.pool.on_servers("insync_slot.commit", slot, release, previous=previous, by=self.by, servers=servers)
+        self.pool.remember(slot, release)
 
     def _back(self, before):
         """Let the old slot serve again, however far it came; return what is to be said of it."""
@@ -228,17 +229,29 @@ class Rollout:
     def _finish(self, old, keep):
         """What has no say any more in whether it went well: it is told."""
         try:
-            with self.journal.phase("drain", f"requests in flight in {old}"):
-                waited = self.pool.on_balancer("lb.wait_idle", old)
-            # What is still in flight is not cut: it gets the time that a release to come back to has.
-            after = max(keep, LONGEST) if waited["left"] else keep
+            # One to come back to runs on for so long that nobody has to wait for what it has in flight.
+            told, after = self._drained(old, keep) if keep < LONGEST else ({}, keep)
             with self.journal.phase("stop", f"{self.pool.name}@{old}{f' in {after} s' if after else ''}"):
                 self.pool.on_servers("insync_slot.down", old, after=after)
-                self.pool.on_servers("insync_slot.prune")
         except insync_jobs.JobError as exc:
             self.journal.say(f"warning: {exc}")
             return {"warning": str(exc)}
-        return {"in_flight": waited["waited_for"]}
+        return told
+
+    def _drained(self, old, keep):
+        """Wait for what is in flight in the slot ``old``; return what is told of it, and when the slot is stopped."""
+        with self.journal.phase("drain", f"requests in flight in {old}"):
+            waited = self.pool.on_balancer("lb.wait_idle", old)
+        # What is still in flight is not cut: it gets the time that a release to come back to has.
+        return {"in_flight": waited["waited_for"]}, LONGEST if waited["left"] else keep
+
+    def _prune(self):
+        """Remove releases that nobody will come back to; that it fails is told, and no more."""
+        try:
+            with self.journal.phase("prune"):
+                self.pool.on_servers("insync_slot.prune")
+        except insync_jobs.JobError as exc:
+            self.journal.say(f"warning: {exc}")
 
     def _servers(self):
         return ", ".join(self.pool.servers)

@@ -2,6 +2,7 @@
 apps:
   conf_server:
     description: Insync conf server
+    package: insync-conf-server
     virtualenv: /insync/venv/conf_server_bin
     command: >-
       ${VENV}/bin/python -m gunicorn --preload --no-control-socket --worker-class gthread --workers 1 --threads 8

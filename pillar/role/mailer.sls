@@ -2,6 +2,7 @@
 apps:
   mailer:
     description: Insync mailer
+    package: insync-mailer
     virtualenv: /insync/venv/mailer
     command: ${VENV}/bin/insync-mailer
     # On loopback: health, readiness, version and counters.

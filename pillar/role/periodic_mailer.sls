@@ -2,6 +2,7 @@
 apps:
   periodic_mailer:
     description: Insync periodic mailer
+    package: insync-mailer
     virtualenv: /insync/venv/periodic_mailer
     command: ${VENV}/bin/insync-periodic-mailer
     # On loopback: health, readiness, version and counters.

@@ -1,9 +1,10 @@
 {#- The applications of this server: a user, settings, credentials, a unit, and a first release where there is none. -#}
-{%- from 'app/map.jinja' import address, apps, ca, endpoints, index, locks, settings, slots, verbs with context %}
+{%- from 'app/map.jinja' import address, apps, ca, first_releases, index, ports, settings, slots, verbs with context %}
 include:
   - fleet_ca
 {%- for name, app in apps.items() %}
 {%- set user = 'insync-' ~ name | replace('_', '-') %}
+{%- set first = first_releases[name] | default({'lock': '', 'slot': ''}) %}
 
 app-{{ name }}-user:
   user.present:
@@ -76,8 +77,6 @@ app-{{ name }}-unit:
         slotted: {{ name in slots }}
         user: {{ user }}
 
-{%- if name in slots %}
-
 {#- What the release verbs have to know of it here. #}
 app-{{ name }}-verbs:
   file.managed:
@@ -88,15 +87,15 @@ app-{{ name }}-verbs:
     - mode: '0644'
     - require:
       - file: app-{{ name }}-folder
-{%- endif %}
 
 {#- From the first start on the release is the release verbs' business: this starts what is stopped, and moves nothing. #}
 app-{{ name }}-release:
   insync_release.serving:
     - name: {{ name }}
-    - lock: {{ locks[name] | default('') | tojson }}
+    - lock: {{ first.lock | tojson }}
+    - slot: {{ first.slot | tojson }}
     - link: {{ app.virtualenv }}
-    - slots: {{ slots[name] | default({'main': app.port | default(endpoints[app.endpoint].port if 'endpoint' in app)}) | tojson }}
+    - slots: {{ ports(name, app) }}
     - index: {{ index }}
     - ca: {{ ca }}
     - require:

@@ -1,5 +1,5 @@
 {#- The salt-master: an unprivileged user that sees the deployed checkout, the site folder and its own keys, nothing else. -#}
-{%- from 'salt_master/map.jinja' import address, checkout, master, name, pools, site with context %}
+{%- from 'salt_master/map.jinja' import address, applications, checkout, master, name, pools, site with context %}
 include:
   - salt_release
 
@@ -29,11 +29,11 @@ salt-master-directory-{{ directory }}:
 {%- endfor %}
 
 {#- Where the release verbs record who did what when. #}
-{%- for pool in pools %}
+{%- for application in applications %}
 
-salt-master-records-{{ pool }}:
+salt-master-records-{{ application }}:
   file.directory:
-    - name: /var/lib/insync/{{ pool }}
+    - name: /var/lib/insync/{{ application }}
     - user: salt
     - group: salt
     - mode: '0755'

@@ -88,12 +88,18 @@ def serving(high, tmp_path, served):  # noqa: F811
     # The private world has no network: the index is a folder.
     index = f"file://{served}"
 
-    def _serving(lock, slots=None, settings="1", test=False):
+    def _serving(lock, slots=None, settings="1", test=False, slot=""):
         pathlib.Path("/etc/insync/app").mkdir(parents=True, exist_ok=True)
         for folder in served.iterdir():
             links = (f'<a href="{path.name}">{path.name}</a>' for path in folder.glob("*.whl"))
             (folder / "index.html").write_text("\n".join(links))
-        arguments = {"lock": lock, "link": str(link), "slots": slots or {"blue": 8101, "green": 8102}, "index": index}
+        arguments = {
+            "lock": lock,
+            "link": str(link),
+            "slots": slots or {"blue": 8101, "green": 8102},
+            "index": index,
+            "slot": slot,
+        }
         data = {
             "app-settings": {"file": ["managed", {"name": "/etc/insync/app/settings.json"}, {"contents": settings}]},
             "app-release": {
@@ -143,6 +149,15 @@ def test_a_blank_server_gets_the_declared_release_and_keeps_it(serving, served, 
     assert (changed["result"], changed["changes"]) == (True, {})
     assert "next start" in changed["comment"]
     assert "restarted" not in units.read_text()
+
+
+@private_world
+def test_a_blank_server_joins_in_the_slot_that_its_pool_is_asked_in(serving, served, units):  # noqa: F811
+    lock = wheel(served, "1.0.0")
+    assert set(serving(lock, slot="green")["changes"]) == {"release", "app@green"}
+    assert (record()["slot"], environment("green")["PORT"]) == ("green", "8102")
+    again = serving(lock, slot="blue")
+    assert (again["result"], again["changes"], record()["slot"]) == (True, {}, "green")
 
 
 @private_world

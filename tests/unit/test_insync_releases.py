@@ -1,6 +1,7 @@
 """Which first releases a server gets."""
 
 import insync_releases
+import insync_serving
 import insync_site
 import pytest
 import yaml
@@ -25,9 +26,30 @@ def store(roots, app, text):
 
 def test_a_server_gets_the_locks_of_its_applications(roots):
     store(roots, "web", LOCK)
-    assert insync_releases.for_roles(roots, ["base", "clock", "web", "no_tunables"]) == {"web": LOCK}
+    first = {"lock": LOCK, "slot": ""}
+    assert insync_releases.for_roles(roots, ["base", "clock", "web", "no_tunables"]) == {"web": first}
     assert insync_releases.for_roles(roots, ["clock"]) == {}
     assert insync_releases.for_roles(roots, ["mailer"]) == {}, "its lock is still to be made"
+
+
+def test_a_blank_server_gets_what_its_pool_serves(roots, tmp_path):
+    store(roots, "web", LOCK)
+    served = {"lock": LOCK.replace("1.0.0", "1.1.0"), "slot": "green"}
+    for app in ("web", "mailer"):
+        (tmp_path / app).mkdir()
+    insync_serving.write("web", release="0d2c", records=tmp_path, **served)
+    assert insync_releases.for_roles(roots, ["web", "mailer"], records=tmp_path) == {"web": served}
+    (tmp_path / "web" / "serving.json").write_text("{")
+    with pytest.raises(insync_site.SiteError, match="what web serves cannot be read"):
+        insync_releases.for_roles(roots, ["web"], records=tmp_path)
+
+
+def test_what_has_one_slot_is_told_with_its_servers(roots):
+    inventory = {
+        "hosts": {"a": {"roles": ["web", "mailer"]}, "b": {"roles": ["mailer", "clock"]}},
+        "services": {"web-blue": {"slot_of": "web", "role": "web"}},
+    }
+    assert insync_releases.single(roots, inventory) == {"mailer": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
