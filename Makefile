@@ -9,7 +9,7 @@ PLAIN := python3
 TIERS := inventory lint compile unit functional integration
 tests = $(wildcard $(1:%=tests/%))
 
-.PHONY: help fleet test check down stop shell world salt docs diff lock
+.PHONY: help fleet test drills check down stop shell world salt docs diff lock
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r command text; do printf '%-12s %s\n' "$$command" "$$text"; done
@@ -25,6 +25,10 @@ check: ## every test that needs no containers
 test: ## every test, the fleet's last
 	@lab/setup fleet
 	@$(PYTHON) -m pytest $(call tests,$(TIERS) fleet)
+
+drills: ## the drills at full size, which takes an hour; their figures go to docs/drills.md
+	@lab/setup fleet
+	@$(PYTHON) -m pytest --full-size tests/fleet/*_drills.py
 
 shell: ## a root shell on a server; HOST=web02
 	@$(PLAIN) -m lab shell "$(HOST)"

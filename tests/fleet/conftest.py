@@ -9,6 +9,9 @@ import time
 import insync_inventory
 import pytest
 
+from tests.fleet.drills import Drills
+
+pytest.register_assert_rewrite("tests.fleet.load", "tests.fleet.release", "tests.fleet.web")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
 SERVERS = sorted(INVENTORY["hosts"])
@@ -40,6 +43,11 @@ class Fleet:
         command = ["salt", *matcher, *options, function, *arguments]
         return json.loads(self.run("ct1", *command, timeout=timeout).stdout or "{}")
 
+    def answers(self, server, seconds=90):
+        """Wait until the minion on ``server`` answers."""
+        # Patience with one that is not there yet would be waited for in full, each time.
+        self.eventually(lambda: self.salt(server, "test.ping", patience=3) == {server: True}, seconds)
+
     def highstate(self, target, *arguments):
         """Apply the highstate; return {minion: {state id: result}}, and fail unless every minion gave states."""
         # While all are at it at once, two processors keep some from even saying so.
@@ -47,6 +55,12 @@ class Fleet:
         for minion, states in results.items():
             assert isinstance(states, dict), f"{minion}: {states}"
         return {minion: list(states.values()) for minion, states in results.items()}
+
+    def reboot(self, server):
+        """Boot ``server`` anew, as `reboot` does; it has not come back when this returns."""
+        argv = ["podman", "restart", "--time", "10", f"insync-{server}"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{server}: {done.stderr}"
 
     def start(self, *servers):
         """Bring the fleet up as `make fleet` does; return the CompletedProcess."""
@@ -77,6 +91,19 @@ def planned(states):
 def failed(states):
     """Return the ids of the states that failed."""
     return sorted(state["__id__"] for state in states if state["result"] is False)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full-size", action="store_true", help="drills at full size; their figures go to docs/drills.md")
+
+
+@pytest.fixture(scope="session")
+def drills(request):
+    """How large the drills are, and where their figures go."""
+    drills = Drills(request.config.getoption("full_size"))
+    yield drills
+    if drills.full:
+        drills.write()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The release verbs as operators type them, under strict load from the internet: nothing is lost, nothing mixed."""
 
-import contextlib
 import json
 import time
 
@@ -9,58 +8,7 @@ import pytest
 from tests.fleet import web
 from tests.fleet.conftest import changed, failed
 from tests.fleet.load import NOTHING_AMISS, load, reconciled
-
-LB = "web-lb02"
-POOL = ["web-lb02", "web02"]
-RATE = 60
-
-
-def salt_run(fleet, *arguments, timeout=300):
-    """Run ``salt-run`` on ct1 as an operator does; return (exit code, standard output)."""
-    done = fleet.run("ct1", "salt-run", "--out=json", *arguments, timeout=timeout)
-    return done.returncode, done.stdout
-
-
-def ran(fleet, *arguments):
-    """The same, for what has to succeed; return what it returns."""
-    code, said = salt_run(fleet, *arguments)
-    assert code == 0, said
-    return json.loads(said[said.index("{") :])
-
-
-def standing(fleet):
-    """What has to be as before after a run that was refused: what serves, runs, is recorded, and is there."""
-    private = {
-        server: fleet.ok(
-            server,
-            "sh",
-            "-c",
-            "cat /var/lib/insync/web/state.json; ls /insync/venv; readlink /insync/venv/web;"
-            "systemctl show -P MainPID,ActiveState web@blue web@green; systemctl is-enabled web@blue web@green; true",
-        )
-        for server in POOL
-    }
-    return {**private, "map": fleet.ok(LB, "cat", "/etc/haproxy/active.map")}
-
-
-def active(fleet):
-    """Return (slot, release) of web as the load balancer and the records say."""
-    told = ran(fleet, "insync.release_status", "web")["web"]
-    (release,) = {server["release"] for server in told["servers"].values()}
-    assert {server["slot"] for server in told["servers"].values()} == {told["active"]}
-    return told["active"], release
-
-
-@contextlib.contextmanager
-def strict(fleet, app="web", **options):
-    """Strict load around the block: nothing fails, nothing is stale, every POST ran once."""
-    with load(fleet, app, rate=RATE, **options) as running:
-        time.sleep(1)
-        yield running
-        time.sleep(1)
-    report = running.report
-    assert (report.failed, report.stale) == ([], 0), report
-    assert reconciled(fleet, report) == NOTHING_AMISS
+from tests.fleet.release import LB, POOL, RATE, active, built, other, ran, refused, salt_run, standing, strict
 
 
 def test_restart_web_on_all_servers_at_once(fleet):
@@ -118,11 +66,11 @@ def stops_later(fleet, server, slot):
 
 
 def test_test_mode_tells_and_touches_nothing(fleet):
-    before = standing(fleet)
+    before = standing(fleet), built(fleet)
     told = ran(fleet, "insync.update_in_web", "insync-web==1.1.0", "test=True")
     assert told["packages"]["insync-web"]["new"] == "1.1.0" and told["changes"]["slot"]
     assert fleet.salt("web*", "insync.restart_web", "test=True")["web02"]["changes"]["slot"]
-    assert standing(fleet) == before
+    assert (standing(fleet), built(fleet)) == before
 
 
 NAMES = {
@@ -139,19 +87,12 @@ VERSIONS = {
 }
 
 
-def refused(fleet, *arguments):
-    """Run a verb that has to end with one clear text and exit code 1; return the text."""
-    code, said = salt_run(fleet, *arguments)
-    assert (code, "Traceback" in said) == (1, False), said
-    return said
-
-
 def test_what_is_no_package_or_no_version_is_refused(fleet):
-    before = standing(fleet)
+    before = standing(fleet), built(fleet)
     with strict(fleet):
         for name, message in NAMES.items():
             assert message in refused(fleet, "insync.update_in_web", name), name
-    assert standing(fleet) == before
+    assert (standing(fleet), built(fleet)) == before
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -165,7 +106,7 @@ def test_a_bad_release_ends_with_the_old_one_serving(fleet, version):
     assert VERSIONS[version] in said and f"release {serving[1]} serves as before" in said
     assert "web02: web@" in said or version == "1.1.3"
     assert active(fleet) == serving
-    assert web.main_pid(fleet, "web02", f"web@{({'blue', 'green'} - {serving[0]}).pop()}") == "0"
+    assert web.main_pid(fleet, "web02", f"web@{other(serving[0])}") == "0"
     # One that is good until it is asked was asked, for a moment.
     assert [one for one in running.report.failed if version != "1.1.3" or "500" not in one["what"]] == []
     assert version == "1.1.3" or reconciled(fleet, running.report) == NOTHING_AMISS
@@ -193,7 +134,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds(fleet):
             assert "web02: no answer; is it down, or its salt-minion?" in said
     finally:
         fleet.ok("web02", "systemctl", "kill", "--signal=CONT", "salt-minion")
-        fleet.eventually(lambda: fleet.salt("web02", "test.ping") == {"web02": True})
+        fleet.answers("web02")
 
 
 def test_without_the_index_one_can_still_restart(fleet):
@@ -205,21 +146,6 @@ def test_without_the_index_one_can_still_restart(fleet):
             ran(fleet, "insync.restart_web")
     finally:
         fleet.ok("dev", "systemctl", "start", "nginx")
-
-
-def killed_after(fleet, seconds):
-    """Restart web, and kill that after ``seconds``; return how it ended as it recorded itself: "" if it could not."""
-    fleet.run("ct1", "timeout", "--signal=KILL", str(seconds), "salt-run", "insync.restart_web")
-    return json.loads(fleet.ok("ct1", "cat", "/var/lib/insync/web/journal.json"))["end"]
-
-
-def test_a_run_that_is_killed_is_ended_by_the_next(fleet):
-    _, release = active(fleet)
-    with strict(fleet):
-        ends = [killed_after(fleet, seconds) for seconds in (4, 6, 8)]
-        assert "" in ends, "none of them was killed on its way"
-        fleet.eventually(lambda: salt_run(fleet, "insync.restart_web")[0] == 0, 60)
-    assert active(fleet)[1] == release
 
 
 def test_maintenance_of_a_server(fleet):

@@ -1,0 +1,46 @@
+"""How large a drill is, and the page with the figures of those that ran at full size."""
+
+import datetime
+import os
+
+from lab.paths import ROOT
+
+PAGE = ROOT / "docs" / "drills.md"
+HEAD = """# Drills
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. The same
+drills run in every `make test`, smaller. *stale* counts answers of the former release after the first one of the new;
+*p99.9* is of all requests but those that are made to take two seconds, while the drill's verbs ran, and before.
+
+| drill | verbs | requests | failed | stale | p99.9 before, ms | during, ms | ratio | verb, median s |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+class Drills:
+    """Sizes, and figures."""
+
+    def __init__(self, full):
+        """full (bool): whether drills run at full size, and their figures are kept."""
+        self.full, self.rows = full, []
+
+    def size(self, small, full):
+        """Return the number that is wanted: ``small`` in every test run, or ``full``."""
+        return full if self.full else small
+
+    def note(self, name, verbs, report, seconds):
+        """
+        Keep what a load saw.
+
+        name (str): the drill. verbs (int): how many ran. report (tests.fleet.load.Report). seconds (list of float): of
+        each verb.
+        """
+        before, during = (report.windows[0]["ms"]["p99.9"], report.window("verbs")["ms"]["p99.9"])
+        figures = [verbs, report.sent, report.failed_count, report.stale, before, during, round(during / before, 2)]
+        self.rows.append([name, *figures, sorted(seconds)[len(seconds) // 2]])
+
+    def write(self):
+        """Write the page."""
+        day = datetime.datetime.now(datetime.UTC).date()
+        lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in self.rows]
+        PAGE.write_text(HEAD.format(cpus=os.cpu_count(), day=day) + "".join(lines), encoding="utf-8")
