@@ -26,7 +26,7 @@ def test_every_server_comes_back_from_a_restart(fleet):
         list(pool.map(fleet.reboot, SERVERS))
     for server in SERVERS:
         fleet.eventually(lambda server=server: _running(fleet, server), why=f"{server} is not running again")
-    fleet.eventually(lambda: all(fleet.salt("*", "test.ping").get(server) is True for server in SERVERS), seconds=180)
+    fleet.eventually(lambda: _answering(fleet) == set(SERVERS), seconds=180)
     answers = fleet.salt("*", "insync.ports")
     assert {server: answers[server]["missing"] for server in SERVERS} == {server: [] for server in SERVERS}
     results = fleet.highstate([MASTER, *OTHERS], "test=True")
@@ -35,6 +35,10 @@ def test_every_server_comes_back_from_a_restart(fleet):
     recipient = web.address()
     fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 201, 60, why="no sign-up after the restarts")
     fleet.eventually(lambda: len(web.mails_to(fleet, recipient)) == 1, 60, why="no mail after the restarts")
+
+
+def _answering(fleet):
+    return {server for server, answer in fleet.salt("*", "test.ping", patience=5).items() if answer is True}
 
 
 def _running(fleet, server):
