@@ -124,7 +124,7 @@ def test_the_ssh_config_names_every_server(run):
     [
         (("insync.restart_web", "test=True"), "web-lb02: no answer; is it down, or its salt-minion?"),
         (("insync.update_in_license", "insync-license==1", "test=True"), "license01: no answer"),
-        (("insync.release_status", "wep"), "wep: no such pool; did you mean 'web'?"),
+        (("insync.release_status", "wep"), "wep: no application of this fleet; did you mean 'web'?"),
         (("insync.drain", "web03"), "web03: in no pool; did you mean 'web02'?"),
         (("insync.undrain", "db"), "db: in no pool"),
     ],
