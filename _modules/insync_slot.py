@@ -203,18 +203,20 @@ def commit(app, slot, release, previous=None, by="", test=False):
             slots.write(slot, release, previous, by)
         insync_venv.switch(slots.link, slots.home(release))
         others = [slots.unit(other) for other in slots.slots if other != slot]
-        insync_systemd.systemctl("disable", "--quiet", *others)
+        # What enable reads again is enough for both.
+        insync_systemd.systemctl("disable", "--quiet", "--no-reload", *others)
         insync_systemd.systemctl("enable", "--quiet", unit)
         return {"changes": changes}
 
 
 @_told
-def down(app, slot, after=0, test=False):
+def down(app, slot, after=0, wait=True, test=False):
     """
     Stop a slot that is not in service; what it has begun it ends.
 
     app, slot (str): as for ``up``.
     after (int): in how many seconds; until then it can be come back to at once.
+    wait (bool): whether to wait for its end.
     test (bool): only tell what would change.
 
     Returns a dict: changes. Raises CommandExecutionError for the slot in service.
@@ -232,7 +234,7 @@ def down(app, slot, after=0, test=False):
         if insync_systemd.state(unit)["active"] == "inactive":
             return {"changes": {}}
         if not test:
-            _stop(slots, slot, after)
+            _stop(slots, slot, after, wait)
         return {"changes": {unit: {"old": "running", "new": f"stops in {after} s" if after else "stopped"}}}
 
 
@@ -420,11 +422,14 @@ def _forget_stop(slots, slot):
             insync_systemd.systemctl("stop", pending)
 
 
-def _stop(slots, slot, after=0):
+def _stop(slots, slot, after=0, wait=True):
     unit = slots.unit(slot)
     _forget_stop(slots, slot)
     if after:
         insync_systemd.later(_later(slots, slot), after, "systemctl", "stop", unit)
+        return
+    if not wait:
+        insync_systemd.systemctl("stop", "--no-block", unit)
         return
     insync_systemd.systemctl("stop", unit)
     if insync_systemd.state(unit)["active"] == "failed":

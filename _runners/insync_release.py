@@ -7,6 +7,7 @@ import insync_jobs
 import insync_journal
 import insync_lock
 import insync_pool
+import insync_release_run
 import insync_releases
 import insync_request
 import insync_rolling
@@ -285,7 +286,7 @@ def _requested(request, pool, servers):
 
 def _restart(name, test, servers=None, by=None):
     def act(moving):
-        if servers is None or servers == moving.pool.servers:
+        if servers is None or servers == moving.app.servers:
             return moving.restart()
         return moving.restart_some(servers)
 
@@ -324,7 +325,7 @@ def _recorded(journal, act, name, moving):
     """Run it, and leave a record and an event, however it ends."""
     try:
         done = act(moving)
-    except (insync_rollout.Refused, insync_rollout.Failed) as exc:
+    except (insync_release_run.Refused, insync_release_run.Failed) as exc:
         _tell(journal.end(str(exc)), name)
         raise Refused(f"{name}: {exc}") from exc
     except BaseException as exc:

@@ -28,21 +28,22 @@ class Application:
         return insync_jobs.call(self._opts, [self._master], "insync_index.resolve", *arguments)[self._master]
 
     def lock(self, release):
-        """Return what ``release`` (str) was built from (str), as one of the servers has it."""
+        """Return what ``release`` (str) was built from (str), as ct1 recorded it or one of the servers has it."""
+        recorded = insync_serving.lock(self.name, release)
+        if recorded:
+            return recorded
         (lock,) = self.on_servers("insync_slot.lock", release, servers=self.servers[:1]).values()
         return lock
 
     def serving(self):
-        """Return what ct1 recorded last (dict: slot, release, lock), {} if nothing yet."""
-        return insync_serving.read(self.name)
+        """Return what ct1 recorded last (dict: slot, release, lock), {} if nothing that can be read."""
+        return insync_serving.known(self.name)
 
     def remember(self, slot, release):
         """Record on ct1 that ``release`` serves in ``slot`` (both str). Raises JobError if that cannot be."""
         try:
-            known = insync_serving.read(self.name)
-            lock = known["lock"] if known.get("release") == release else self.lock(release)
-            insync_serving.write(self.name, slot, release, lock)
-        except (OSError, ValueError) as exc:
+            insync_serving.write(self.name, slot, release, self.lock(release))
+        except OSError as exc:
             raise insync_jobs.JobError("remember", {self._master: str(exc)}, {}) from exc
 
 

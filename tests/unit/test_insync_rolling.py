@@ -1,15 +1,15 @@
 """The steps of a release of what has one slot, against a model of its servers, with a fault in every place."""
 
-import contextlib
 import itertools
 
 import insync_jobs
 import insync_rolling
 import pytest
-from insync_rollout import Failed, Refused
+from insync_release_run import Failed, Refused
+
+from tests.unit.release_run import EXPECTED, NEW, OLD, OLDER, VERBS, Quiet
 
 SERVERS = ["one", "two", "three"]
-OLD, NEW, OLDER = "old", "new", "older"
 
 
 class Model:
@@ -58,25 +58,6 @@ class Model:
         self.recorded = release
 
 
-class Quiet:
-    """A journal that nobody reads."""
-
-    @contextlib.contextmanager
-    def phase(self, name, said=""):
-        yield
-
-    def say(self, line):
-        """Be quiet."""
-
-
-VERBS = {
-    "restart": lambda rolling: rolling.restart(),
-    "update": lambda rolling: rolling.update(["insync-mailer==1.1.0"]),
-    "rollback": lambda rolling: rolling.rollback(),
-}
-EXPECTED = {"restart": (OLD, OLDER), "update": (NEW, OLD), "rollback": (OLDER, OLD)}
-
-
 def run(model, verb, test=False):
     return VERBS[verb](insync_rolling.Rolling(model, Quiet(), "alice", test=test))
 
@@ -111,12 +92,19 @@ def test_a_step_that_fails_anywhere_leaves_one_release(verb, number, server):
     assert model.runs == dict.fromkeys(SERVERS, release)
 
 
+def test_what_nobody_comes_back_to_is_removed_after_an_update_and_may_stay():
+    model = Model()
+    model.fault = (7, "two")
+    assert run(model, "update")["release"] == NEW
+    assert model.said[-1] == "insync_slot.prune", "the one with the fault"
+
+
 def test_a_run_that_was_killed_between_two_servers_is_put_back_by_the_next():
     model = Model()
     run(model, "restart")
     model.runs["one"] = (NEW, OLD)
     run(model, "restart")
-    assert {release for release, _ in model.runs.values()} == {OLD}
+    assert model.runs == dict.fromkeys(SERVERS, (OLD, OLDER))
 
 
 def test_what_is_there_already_is_not_restarted():

@@ -7,9 +7,11 @@ import itertools
 import insync_jobs
 import insync_rollout
 import pytest
+from insync_release_run import Failed, Refused
+
+from tests.unit.release_run import EXPECTED, NEW, OLD, OLDER, VERBS, Quiet
 
 SERVERS = ["web-lb02", "web02"]
-OLD, NEW = "old", "new"
 
 
 class Killed(BaseException):
@@ -22,7 +24,7 @@ class Model:
     name, servers = "web", SERVERS
 
     def __init__(self):
-        record = {"slot": "blue", "release": OLD, "previous": "older"}
+        record = {"slot": "blue", "release": OLD, "previous": OLDER}
         self.records = {server: dict(record) for server in SERVERS}
         self.running = {server: {"blue": OLD, "green": None} for server in SERVERS}
         self.active, self.calls, self.fault, self.pins = "blue", 0, None, "insync-web==1.0.0"
@@ -103,7 +105,7 @@ class Model:
     def insync_slot_commit(self, server, slot, release, previous, by):
         self.records[server] = {"slot": slot, "release": release, "previous": previous}
 
-    def insync_slot_down(self, server, slot, after=0):
+    def insync_slot_down(self, server, slot, after=0, wait=True):
         assert slot != self.active, "the slot in service was stopped"
         self.stops[slot] = after
         self.running[server][slot] = None if not after else self.running[server][slot]
@@ -128,25 +130,6 @@ class Model:
 
     def lb_wait_idle(self, server, slot):
         return {"waited_for": 3, "left": self.left}
-
-
-class Quiet:
-    """A journal that nobody reads."""
-
-    @contextlib.contextmanager
-    def phase(self, name, said=""):
-        yield
-
-    def say(self, line):
-        """Be quiet."""
-
-
-VERBS = {
-    "restart": lambda rollout: rollout.restart(),
-    "update": lambda rollout: rollout.update(["insync-web==1.1.0"]),
-    "rollback": lambda rollout: rollout.rollback(),
-}
-EXPECTED = {"restart": (OLD, "older"), "update": (NEW, OLD), "rollback": ("older", OLD)}
 
 
 def run(model, verb):
@@ -227,7 +210,7 @@ def test_a_step_that_fails_anywhere_ends_with_one_release_and_the_next_run_is_go
     try:
         run(model, verb)
         moved = True
-    except (insync_rollout.Refused, insync_rollout.Failed) as exc:
+    except (Refused, Failed) as exc:
         moved = False
         assert "broken" in str(exc)
     model.fault = None
@@ -235,7 +218,7 @@ def test_a_step_that_fails_anywhere_ends_with_one_release_and_the_next_run_is_go
         assert recorded(model)["release"] == EXPECTED[verb][0]
     else:
         assert model.active == "blue"
-        assert recorded(model) == {"slot": "blue", "release": OLD, "previous": "older"}
+        assert recorded(model) == {"slot": "blue", "release": OLD, "previous": OLDER}
         assert model.running["web02"]["green"] is None and model.running["web-lb02"]["green"] is None
         run(model, verb)
         assert recorded(model)["release"] == EXPECTED[verb][0]
@@ -252,7 +235,7 @@ def test_a_run_that_is_killed_anywhere_is_ended_by_the_next(verb, number, when):
     release = model.running["web02"][model.active]
     run(model, "restart")
     assert recorded(model)["release"] == release, "it is recorded now as it serves"
-    assert recorded(model)["previous"] in ({"older"} if release == OLD else {OLD})
+    assert recorded(model)["previous"] in ({OLDER} if release == OLD else {OLD})
     model._hold()
 
 
@@ -260,17 +243,17 @@ def test_a_pool_that_is_not_well_is_left_alone():
     model = Model()
     model.running["web02"]["blue"] = "another"
     model._hold = lambda: None
-    with pytest.raises(insync_rollout.Refused, match="web is mixed: web-lb02 old, web02 another"):
+    with pytest.raises(Refused, match="web is mixed: web-lb02 old, web02 another"):
         run(model, "restart")
     model = Model()
     model.lb_status = lambda server: {"active": "blue", "servers": {"web-lb02": "UP", "web02": "DOWN"}}
-    with pytest.raises(insync_rollout.Refused, match="not all of web serves: web02 DOWN"):
+    with pytest.raises(Refused, match="not all of web serves: web02 DOWN"):
         run(model, "restart")
     model = Model()
     for record in model.records.values():
         record["previous"] = None
-    with pytest.raises(insync_rollout.Refused, match="web has no release to come back to"):
+    with pytest.raises(Refused, match="web has no release to come back to"):
         run(model, "rollback")
-    with pytest.raises(insync_rollout.Refused, match="insync-wbe: not a package"):
+    with pytest.raises(Refused, match="insync-wbe: not a package"):
         insync_rollout.Rollout(model, Quiet(), "alice").update(["insync-wbe"])
     assert recorded(model)["slot"] == "blue"
