@@ -3,6 +3,8 @@
 import datetime
 import os
 import pathlib
+import shutil
+import urllib.parse
 
 import insync_certificate
 from salt.exceptions import CommandExecutionError, SaltException
@@ -10,6 +12,8 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_certificate"
 
 _CERTBOT = pathlib.Path("/etc/letsencrypt")
+# Of its last run alone.
+_LOG = pathlib.Path("/var/log/letsencrypt/letsencrypt.log")
 # Where certbot orders by itself.
 _DEFAULT = "https://acme-v02.api.letsencrypt.org/directory"
 # The CA may let us wait, but not for ever.
@@ -106,10 +110,22 @@ def _order(lineage, domains, port, directory, email):
     command += ["--server", directory] if directory else []
     for domain in domains:
         command += ["--domain", domain]
+    if not _ordered(command, directory) and not _ordered(command, directory):
+        raise CommandExecutionError(f"{directory or 'the CA'}: it does not know the account that it has just made")
+
+
+def _ordered(command, directory):
+    """Whether certbot got what it asked for; not if the CA was set up anew: certbot then registers the next time."""
     result = _run(command)
-    if result["retcode"] != 0:
-        output = f"{result['stdout']}\n{result['stderr']}"
-        raise CommandExecutionError(f"{directory or 'the CA'}: {insync_certificate.reason(output)}")
+    if result["retcode"] == 0:
+        return True
+    output = f"{result['stdout']}\n{result['stderr']}"
+    log = _read(_LOG).decode(errors="replace") if "An unexpected error occurred" in output else ""
+    if insync_certificate.refusal(log)[0] == "accountDoesNotExist":
+        url = urllib.parse.urlsplit(directory or _DEFAULT)
+        shutil.rmtree(_CERTBOT / "accounts" / url.netloc / url.path.lstrip("/"))
+        return False
+    raise CommandExecutionError(f"{directory or 'the CA'}: {insync_certificate.reason(output, log)}")
 
 
 def _install(name, lineage, domains):

@@ -18,6 +18,8 @@ _NOISE = re.compile(
 )
 # What a Python exception's line begins with, and the reason in the middle of one of urllib3's.
 _EXCEPTION = re.compile(r"^[\w.]+: ")
+# The CA's own words in certbot's log: what kind of error it is, and more of it.
+_REFUSAL = re.compile(r"^acme\.messages\.Error: urn:ietf:params:acme:error:(\w+) :: (.+)$", re.MULTILINE)
 _CAUSE = re.compile(r"\(Caused by .*'(?:<[^>]*>: )?([^']+)'\)+$")
 
 
@@ -76,11 +78,25 @@ def _names(certificate):
     return set(found.value.get_values_for_type(x509.DNSName))
 
 
-def reason(output):
-    """Return the line (str) of what certbot printed, ``output`` (str), that says what went wrong."""
+def refusal(log):
+    """Return the CA's last refusal in ``log`` (str), which certbot wrote: (kind, text), ("", "") if there is none."""
+    found = _REFUSAL.findall(log)
+    return found[-1] if found else ("", "")
+
+
+def reason(output, log=""):
+    """
+    Return the line (str) that says what went wrong.
+
+    output (str): what certbot printed. log (str): what it wrote into its log; on Python 3.11 certbot 2.1 fails over a
+    refusal of the CA before it has printed it.
+    """
     lines = [line.strip() for line in output.splitlines() if not _NOISE.search(line)]
     details = [line.partition(":")[2].strip() for line in lines if line.startswith("Detail:")]
-    if details or not lines:
-        return "; ".join(details) or "certbot gave no reason"
+    if details:
+        return "; ".join(details)
+    _, refused = refusal(log)
+    if refused or not lines:
+        return refused or "certbot gave no reason"
     cause = _CAUSE.search(lines[-1])
     return cause[1] if cause else _EXCEPTION.sub("", lines[-1])

@@ -47,7 +47,7 @@ def authority(folder, days=90):
 
 @contextlib.contextmanager
 def _running(command, port):
-    environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1"}
+    environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20

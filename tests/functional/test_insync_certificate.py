@@ -147,3 +147,16 @@ def test_a_certificate_that_no_server_takes_and_one_with_another_name(self_signe
         assert issued(domains=[NAME, MORE])["result"] is True
         assert names(pem)[0] == [MORE, NAME]
         assert issued()["changes"] == {}, "one name more is no reason to ask"
+
+
+@private_world
+def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tmp_path):
+    self_signed()
+    hook(pem)
+    with authority(tmp_path):
+        assert issued()["result"] is True
+    with authority(tmp_path):
+        result = issued(domains=[NAME, MORE])
+        assert (result["result"], names(pem)[0]) == (True, [MORE, NAME]), result["comment"]
+        # As certbot's timer does.
+        command("certbot", "renew", "--force-renewal", "--quiet")

@@ -126,3 +126,12 @@ POOL = "HTTPSConnectionPool(host='acme.test', port=14000): Max retries exceeded 
 )
 def test_one_line_says_why_certbot_failed(output, reason):
     assert insync_certificate.reason(output) == reason
+
+
+def test_what_the_ca_refused_is_read_from_the_log_where_certbot_fails_to_print_it():
+    masked = EXCEPTION % "AttributeError: can't set attribute"
+    log = "acme.messages.Error: urn:ietf:params:acme:error:%s :: What it means :: What it was\n  File ..."
+    log = f"begin\n{log % 'badNonce'}\n{log % 'rateLimited'}\nAttributeError: can't set attribute\n"
+    assert insync_certificate.refusal(log) == ("rateLimited", "What it means :: What it was")
+    assert insync_certificate.reason(masked, log) == "What it means :: What it was"
+    assert insync_certificate.refusal("begin") == ("", "")
