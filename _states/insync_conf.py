@@ -9,7 +9,11 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_conf"
 
 # What the exit codes of `jt sconf load` mean.
-_BAD_INPUT, _UNREACHABLE = 2, 3
+_NOT_THERE, _BAD_INPUT, _UNREACHABLE = 1, 2, 3
+_REMEDIES = {
+    _NOT_THERE: "; the conf server learns of a new one when it starts: 'salt-run insync.restart conf_server'",
+    _BAD_INPUT: "; mend pillar/role/conf_server.sls, nothing was loaded",
+}
 
 
 class Unreachable(CommandExecutionError):
@@ -82,9 +86,8 @@ def _jt(command, environment, values):
     if done["retcode"] == 0:
         return _answer(done["stdout"])
     said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
-    remedy = "; mend pillar/role/conf_server.sls, nothing was loaded" if done["retcode"] == _BAD_INPUT else ""
     error = Unreachable if done["retcode"] == _UNREACHABLE else CommandExecutionError
-    raise error(f"{said or 'jt said nothing'}{remedy}")
+    raise error(f"{said or 'jt said nothing'}{_REMEDIES.get(done['retcode'], '')}")
 
 
 def _answer(said):

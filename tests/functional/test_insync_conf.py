@@ -32,10 +32,17 @@ def test_a_server_that_a_run_would_start_first_fails_no_test_mode(loaded, testmo
     assert "conf server unreachable" in result["comment"]
 
 
-def test_what_the_server_refuses_fails_and_says_where_to_mend_it(loaded, testmode):
-    result = loaded(2, "bad input: greeting", testmode)
+@pytest.mark.parametrize(
+    "code, said, remedy",
+    [
+        (2, "bad input: greeting", "mend pillar/role/conf_server.sls"),
+        (1, "there is no namespace web", "salt-run insync.restart conf_server"),
+    ],
+)
+def test_what_the_server_refuses_fails_and_says_where_to_mend_it(loaded, testmode, code, said, remedy):
+    result = loaded(code, said, testmode)
     assert (result["result"], result["changes"]) == (False, {})
-    assert "mend pillar/role/conf_server.sls" in result["comment"]
+    assert said in result["comment"] and remedy in result["comment"]
 
 
 def test_what_differs_is_told_by_name(loaded, tmp_path, testmode):

@@ -145,7 +145,7 @@ def test_load_sends_the_values_and_prints_names_only(asked, monkeypatch, capsys)
         (confserver.Refused(503, "store: disk full"), jt.UNREACHABLE),
         (confserver.Refused(401, "the token is missing or wrong"), jt.REFUSED),
         (confserver.Refused(403, "the token is not for this"), jt.REFUSED),
-        (confserver.Refused(404, "there is no namespace web"), jt.BAD_INPUT),
+        (confserver.Refused(404, "there is no namespace web"), jt.NOT_THERE),
     ],
 )
 def test_exit_codes_tell_whose_fault_it_is(asked, monkeypatch, capsys, error, code):

@@ -196,6 +196,14 @@ def test_readiness_names_what_is_missing():
     assert not any(check["ok"] for check in answer.values())
 
 
+def test_what_one_can_do_without_is_said_and_keeps_nobody_away():
+    checks = {"mysql": lambda: "here", "redis": lambda: 1 / 0}
+    for optional, ready in (((), False), (["redis"], True)):
+        readiness = Readiness(checks, optional=optional)
+        answer = readiness.answer()
+        assert (answer["mysql"]["ok"], answer["redis"]["ok"], readiness.is_ready(answer)) == (True, False, ready)
+
+
 def test_a_version_can_be_built_to_be_never_ready():
     answer = Readiness({}, "unready").answer()
     assert answer == {"fault": {"ok": False, "detail": "this version is built to be never ready"}}

@@ -17,7 +17,7 @@ INSYNC_SETTINGS names a JSON file with conf_url and ca_file; JT_TOKEN_FILE a fil
 
 exit codes:
   0  done
-  1  get: there is no such key
+  1  there is no such namespace, or get: no such key
   2  bad input or settings: nothing was applied
   3  no conf server that can be trusted answers, or it has trouble of its own
   4  the token is refused
@@ -95,8 +95,8 @@ def _ask(ns, **options):
     except confserver.Unreachable as exc:
         raise Failure(UNREACHABLE, f"conf server unreachable: {exc}") from None
     except confserver.Refused as exc:
-        code = REFUSED if exc.status in (401, 403) else UNREACHABLE if exc.status >= 500 else BAD_INPUT
-        raise Failure(code, str(exc)) from None
+        known = {401: REFUSED, 403: REFUSED, 404: NOT_THERE}
+        raise Failure(known.get(exc.status, UNREACHABLE if exc.status >= 500 else BAD_INPUT), str(exc)) from None
 
 
 def _content(name):

@@ -9,7 +9,7 @@ from insync_core.identity import Identity
 from insync_core.readiness import Readiness
 
 
-def create(name, build, checks, conf=None, drills_below=None):
+def create(name, build, checks, conf=None, drills_below=None, optional=()):
     """
     Return a Flask application with /healthz, /readyz, /version and errors as JSON.
 
@@ -18,13 +18,15 @@ def create(name, build, checks, conf=None, drills_below=None):
     checks (dict): what Readiness asks, beside the conf.
     conf (Conf): the application's, if it has one.
     drills_below (str): the path before /slow and /receipt; None where neither is answered.
+    optional (collection of str): the checks of what it can do without.
     """
     faults.imported(build.FAULT)
     app = flask.Flask(name)
     app.config["MAX_CONTENT_LENGTH"] = 1 << 20
     app.json.sort_keys = False
     checks = {**({"conf": conf.check} if conf else {}), **checks}
-    identity = Identity(name, build, Readiness(checks, build.FAULT), (lambda: conf.current().rev) if conf else _none)
+    readiness = Readiness(checks, build.FAULT, optional)
+    identity = Identity(name, build, readiness, (lambda: conf.current().rev) if conf else _none)
     app.add_url_rule("/healthz", "healthz", lambda: _reply(identity.healthz(flask.request.args.get("release"))))
     app.add_url_rule("/readyz", "readyz", lambda: _reply(identity.readyz()))
     app.add_url_rule("/version", "version", lambda: _reply(identity.version()))

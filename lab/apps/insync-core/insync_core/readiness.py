@@ -16,10 +16,12 @@ class Readiness:
     Asks ``checks`` ({name: callable}); each returns a detail (str), or raises.
 
     fault (str): of the build; see faults.
+    optional (collection of str): the checks of what it can do without.
     """
 
-    def __init__(self, checks, fault=""):
+    def __init__(self, checks, fault="", optional=()):
         self.checks = {**checks, **faults.checks(fault)}
+        self.optional = optional
         self._lock = threading.Lock()
         self._running = {}
         self._answer = None
@@ -32,6 +34,10 @@ class Readiness:
                 self._answer = self._ask()
                 self._until = time.monotonic() + KEPT
             return self._answer
+
+    def is_ready(self, answer):
+        """Return whether nothing fails in ``answer`` (dict, as ``answer()`` returns it) that is needed."""
+        return all(check["ok"] for name, check in answer.items() if name not in self.optional)
 
     def _ask(self):
         end = time.monotonic() + LIMIT

@@ -21,7 +21,7 @@ checks = {
     "mysql": lambda: mysql.check(conf.values()["mysql"], ca_file, "licenses"),
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
 }
-application = application.create("insync-license", _build, checks, conf, drills_below="/license")
+application = application.create("insync-license", _build, checks, conf, drills_below="/license", optional=["redis"])
 
 
 @application.after_request
