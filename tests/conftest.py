@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+pytest.register_assert_rewrite("tests.fleet.load", "tests.fleet.release", "tests.fleet.web")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import insync_inventory
@@ -11,10 +12,11 @@ import pytest
 
 from tests.fleet.drills import Drills
 
-pytest.register_assert_rewrite("tests.fleet.load", "tests.fleet.release", "tests.fleet.web")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
 SERVERS = sorted(INVENTORY["hosts"])
+UP = [sys.executable, "-m", "lab", "up"]
+BOOT = pytest.StashKey[subprocess.Popen]()
 
 
 class Fleet:
@@ -45,8 +47,9 @@ class Fleet:
 
     def answers(self, server, seconds=90):
         """Wait until the minion on ``server`` answers."""
-        # Patience with one that is not there yet would be waited for in full, each time.
-        self.eventually(lambda: self.salt(server, "test.ping", patience=3) == {server: True}, seconds)
+        # A job that it was not there for yet would be waited for in full, however small the patience.
+        ping = ["timeout", "8", "salt", server, "test.ping", "--static", "--out=json", "--log-level=critical"]
+        self.eventually(lambda: json.loads(self.run("ct1", *ping).stdout or "{}") == {server: True}, seconds)
 
     def highstate(self, target, *arguments):
         """Apply the highstate; return {minion: {state id: result}}, and fail unless every minion gave states."""
@@ -64,8 +67,8 @@ class Fleet:
 
     def start(self, *servers):
         """Bring the fleet up as `make fleet` does; return the CompletedProcess."""
-        argv = [sys.executable, "-m", "lab", "up", *(["--hosts", " ".join(servers)] if servers else [])]
-        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=2700, check=False)
+        hosts = ["--hosts", " ".join(servers)] if servers else []
+        return subprocess.run([*UP, *hosts], cwd=ROOT, capture_output=True, text=True, timeout=2700, check=False)
 
     def eventually(self, check, seconds=90, why=""):
         """Return the first true answer of ``check``; fail after ``seconds``."""
@@ -97,6 +100,23 @@ def pytest_addoption(parser):
     parser.addoption("--full-size", action="store_true", help="drills at full size; their figures go to docs/drills.md")
 
 
+def pytest_collection_finish(session):
+    """Let the fleet come up while the tiers before it are tested; most of its time it waits for disks and timers."""
+    if any("fleet" in item.fixturenames for item in session.items) and not session.config.option.collectonly:
+        report = tempfile.TemporaryFile("w+")
+        process = subprocess.Popen(UP, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=report, stderr=subprocess.STDOUT)
+        process.report = report
+        session.config.stash[BOOT] = process
+
+
+def pytest_sessionfinish(session):
+    """What nobody waited for any more is not left behind."""
+    process = session.config.stash.get(BOOT, None)
+    if process and process.poll() is None:
+        process.terminate()
+        process.wait(60)
+
+
 @pytest.fixture(scope="session")
 def drills(request):
     """How large the drills are, and where their figures go."""
@@ -107,10 +127,11 @@ def drills(request):
 
 
 @pytest.fixture(scope="session")
-def fleet():
+def fleet(request):
     """The whole fleet, converged from this checkout."""
-    fleet = Fleet()
-    done = fleet.start()
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-    fleet.report = done.stdout
+    fleet, boot = Fleet(), request.config.stash[BOOT]
+    code = boot.wait(2700)
+    boot.report.seek(0)
+    fleet.report = boot.report.read()
+    assert code == 0, fleet.report[-9000:]
     return fleet

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from lab import podman
+from tests.fleet import web
 from tests.fleet.load import NOTHING_AMISS, load, reconciled
 
 LB = "web-lb02"
@@ -37,6 +38,8 @@ def refused(fleet, *arguments):
 def standing(fleet):
     """What has to be as before after a run that was refused: what serves, runs, is recorded, and is there."""
     script = (
+        # What was told to stop ends by itself.
+        "timeout 60 sh -c 'while systemctl is-active web@blue web@green | grep -q deactivating; do sleep 0.2; done';"
         # Who recorded it when is new where it was moved and put back.
         "grep -v -e since -e by /var/lib/insync/web/state.json; readlink /insync/venv/web;"
         "systemctl show -P MainPID,ActiveState web@blue web@green; systemctl is-enabled web@blue web@green; true"
@@ -51,11 +54,12 @@ def built(fleet):
 
 
 def active(fleet):
-    """Return (slot, release) of web as the load balancer and the records say."""
-    told = ran(fleet, "insync.release_status", "web")["web"]
-    (release,) = {server["release"] for server in told["servers"].values()}
-    assert {server["slot"] for server in told["servers"].values()} == {told["active"]}
-    return told["active"], release
+    """Return (slot, release) of web as its customers see it; the record of each server says the same."""
+    place = lambda said: tuple(json.loads(said)[key] for key in ("slot", "release"))  # noqa: E731
+    serving = place(web.get(fleet, "/version")[1])
+    records = {server: place(fleet.ok(server, "cat", "/var/lib/insync/web/state.json")) for server in POOL}
+    assert records == dict.fromkeys(POOL, serving)
+    return serving
 
 
 def other(slot):

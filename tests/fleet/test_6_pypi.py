@@ -10,7 +10,7 @@ from lab import podman, preflight
 from lab.paths import PREFIX, SITE
 from lab.shell import run
 from tests.fleet.conftest import INVENTORY, changed, failed, planned
-from tests.fleet.web import SECRETS
+from tests.fleet.web import SECRETS, Stopped
 
 HOST = "dev.insync.internal"
 URL = f"https://{HOST}"
@@ -176,17 +176,31 @@ def test_the_network_reaches_what_builds_and_installers_need_and_nothing_else(fl
         assert ask(fleet, "--user", f"root:{ROOT_PASSWORD}", *options)[0] == status
 
 
-def test_a_client_installs_private_and_public_packages_from_one_index(fleet, wheels):
+def installed(fleet, *packages):
+    """Install ``packages`` on web02, into a virtualenv that is new and has no cache; return the CompletedProcess."""
     uv, python = "/opt/salt/bin/uv --quiet", "/tmp/probe/bin/python"
     options = f'--no-config --no-cache --python {python} --index-url "$0"'
     steps = [
         "rm -rf /tmp/probe",
         f"{uv} venv /tmp/probe",
-        f'SSL_CERT_FILE=/etc/insync/fleet-ca.crt {uv} pip install {options} "$1" flask',
+        f'SSL_CERT_FILE=/etc/insync/fleet-ca.crt {uv} pip install {options} "$@"',
         f'{python} -c "import flask, insync_probe"',
         "rm -rf /tmp/probe",
     ]
-    fleet.ok("web02", "sh", "-c", " && ".join(steps), f"{STABLE}/+simple/", f"insync-probe=={VERSION}")
+    return fleet.run("web02", "sh", "-c", " && ".join(steps), f"{STABLE}/+simple/", *packages)
+
+
+def test_a_client_installs_private_and_public_packages_from_one_index(fleet, wheels):
+    wanted = [f"insync-probe=={VERSION}", "flask"]
+    assert (done := installed(fleet, *wanted)).returncode == 0, done.stderr
+    # From now on what the mirror has is too old for it, and the public index is away.
+    as_root(fleet, "PATCH", "/root/pypi", {"mirror_cache_expiry": 0})
+    with Stopped(fleet, "cloud", "tinyproxy"):
+        assert (done := installed(fleet, *wanted)).returncode == 0, done.stderr
+        never_asked = installed(fleet, *wanted, "iniconfig")
+        assert never_asked.returncode != 0 and "iniconfig" in never_asked.stderr
+    states = fleet.highstate("dev")["dev"]
+    assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
 def test_our_names_never_come_from_the_public_index(fleet, wheels):

@@ -22,7 +22,7 @@ def test_restart_web_on_all_servers_at_once(fleet):
         assert {"in_flight", "seconds", "phases", "by"} <= told.keys()
     assert len(running.report.switches) == 1, "all servers change in the same moment"
     assert active(fleet) == (told["changes"]["slot"]["new"], release)
-    assert web.main_pid(fleet, "web02", f"web@{slot}") == "0", "the old one is stopped"
+    fleet.eventually(lambda: web.main_pid(fleet, "web02", f"web@{slot}") == "0", 30, why="the old one is not stopped")
 
 
 def test_restart_web_on_one_server(fleet):

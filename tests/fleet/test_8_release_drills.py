@@ -1,5 +1,6 @@
 """What may happen to a release while customers are served; in full size by `make drills`."""
 
+import contextlib
 import json
 
 import pytest
@@ -101,11 +102,18 @@ def test_a_balancer_that_is_down_is_named(fleet):
 def test_a_backend_that_is_down_is_named(fleet):
     before = standing(fleet)
     slot, _ = active(fleet)
-    with strict(fleet):
-        with Stopped(fleet, "web02", f"web@{slot}"):
-            fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "DOWN")
+
+    def found():
+        return ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"]
+
+    with contextlib.ExitStack() as down:
+        # Before the load: what ends while it is asked takes what it has not read yet with it.
+        down.enter_context(Stopped(fleet, "web02", f"web@{slot}"))
+        fleet.eventually(lambda: found() == "DOWN")
+        with strict(fleet):
             assert "not all of web serves: web02 DOWN" in refused(fleet, "insync.restart_web")
-        fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "UP")
+            down.close()
+            fleet.eventually(lambda: found() == "UP")
     assert standing(fleet)["map"] == before["map"]
 
 
@@ -168,7 +176,7 @@ def test_a_run_that_is_killed_is_ended_by_the_next(fleet, drills):
 # After it.
 
 
-def test_a_server_that_is_made_anew_gets_what_its_pool_serves(fleet):
+def test_a_server_that_is_made_anew_gets_what_its_pool_serves_as_soon_as_the_index_answers(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     serving = active(fleet)
     blank = (
@@ -176,9 +184,15 @@ def test_a_server_that_is_made_anew_gets_what_its_pool_serves(fleet):
         "rm -rf /var/lib/insync/web/state.json /insync/venv/web* /etc/insync/web/*.env"
     )
     with strict(fleet):
+        # A process that is ended while it is asked takes what it has not read yet with it.
+        ran(fleet, "insync.drain", "web02")
         fleet.ok("web02", "sh", "-c", blank)
+        with Stopped(fleet, "dev", "nginx"):
+            (states,) = fleet.highstate("web02").values()
+        (comment,) = [state["comment"] for state in states if state["result"] is False]
+        assert "dev.insync.internal" in comment and "\n" not in comment
         (states,) = fleet.highstate("web02").values()
-        fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "UP")
+        ran(fleet, "insync.undrain", "web02")
     assert (failed(states), changed(states)) == ([], ["app-web-release"])
     assert active(fleet) == serving
 
