@@ -1,6 +1,6 @@
 {#- The way from the internet to the release slots. A change is checked, then reloaded; haproxy is never restarted, and which
     slot is in use (active.map) belongs to the releases. -#}
-{%- from 'haproxy/map.jinja' import challenge_port, endpoints, haproxy, listen, names, peers, pools with context %}
+{%- from 'haproxy/map.jinja' import active, challenge_port, endpoints, haproxy, listen, names, peers, pools with context %}
 {%- from 'acme/map.jinja' import certificate with context %}
 
 haproxy-save-servers:
@@ -44,7 +44,7 @@ haproxy-package:
 
 haproxy-active-map:
   file.managed:
-    - name: /etc/haproxy/active.map
+    - name: {{ active }}
     - replace: False
     - user: root
     - group: root
@@ -83,6 +83,7 @@ haproxy-config:
     - mode: '0644'
     - check_cmd: /usr/sbin/haproxy -c -q -f
     - context:
+        active: {{ active }}
         certificate: {{ certificate }}
         challenge_port: {{ challenge_port }}
         endpoints: {{ endpoints | tojson }}
@@ -121,6 +122,7 @@ haproxy-certificate-hook:
     - mode: '0755'
     - makedirs: True
     - context:
+        active: {{ active }}
         certificate: {{ certificate }}
     - require:
       - pkg: acme-package
