@@ -5,7 +5,7 @@ import socket
 
 import insync_request
 import psutil
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
 
@@ -49,8 +49,8 @@ def restart_web(**kwargs):
 
     test (bool): only tell what would be done.
 
-    Returns a dict: release, changes, in_flight (requests that were waited for), seconds, phases, by. Raises
-    CommandExecutionError, with the former processes serving, saying what failed where.
+    Returns a dict: release, slot (old and new), changes, in_flight (requests that were waited for here), seconds,
+    phases, by. Raises CommandExecutionError, with the former processes serving, saying what failed where.
 
     CLI Example:
 
@@ -58,7 +58,7 @@ def restart_web(**kwargs):
 
         salt 'web*' insync.restart_web
     """
-    return _led("web", kwargs)
+    return _led("restart", "web", kwargs)
 
 
 def restart_license(**kwargs):
@@ -73,7 +73,7 @@ def restart_license(**kwargs):
 
         salt 'license*' insync.restart_license
     """
-    return _led("license", kwargs)
+    return _led("restart", "license", kwargs)
 
 
 def update_in_web(*packages, **kwargs):
@@ -81,7 +81,7 @@ def update_in_web(*packages, **kwargs):
     Move web, on all of its servers in the same moment, to a release in which packages are updated.
 
     packages (str): ``name==version``, or ``name`` for the newest; none at all asks for the newest of everything.
-    test (bool): only tell what would be done.
+    test (bool), watch, keep (int): as for ``salt-run insync.update_in_web``.
 
     Returns a dict as ``salt-run insync.update_in_web`` does, which is the same. Raises CommandExecutionError if not all
     servers of the pool are targeted: it would be mixed.
@@ -92,14 +92,14 @@ def update_in_web(*packages, **kwargs):
 
         salt 'web*' insync.update_in_web insync-web==2.4.0 insync-core
     """
-    return _led("web", kwargs)
+    return _led("update_in", "web", kwargs)
 
 
 def update_in_license(*packages, **kwargs):
     """
     Move license to a release in which packages are updated; otherwise like ``insync.update_in_web``.
 
-    packages, test: as there.
+    packages, test, watch, keep: as there.
 
     CLI Example:
 
@@ -107,11 +107,14 @@ def update_in_license(*packages, **kwargs):
 
         salt 'license*' insync.update_in_license insync-license==2.4.0
     """
-    return _led("license", kwargs)
+    return _led("update_in", "license", kwargs)
 
 
-def _led(app, told, seconds=900):
+def _led(verb, app, told, seconds=900):
     """Let ct1 do what this job asks for; it reads that in its own record of the job."""
+    wrong = insync_request.unknown(verb, told)
+    if wrong:
+        raise SaltInvocationError(wrong)
     jid = told.get("__pub_jid")
     if not jid:
         raise CommandExecutionError("ct1 leads this: call it there, with salt or salt-run")
@@ -123,7 +126,10 @@ def _led(app, told, seconds=900):
         raise CommandExecutionError(f"no answer of ct1 within {seconds} s; see 'salt-run insync.release_status {app}'")
     if "error" in said:
         raise CommandExecutionError(said["error"])
-    return said["done"]
+    done = said["done"]
+    if "in_flight" in done:
+        done["in_flight"] = done["in_flight"].get(__grains__["id"], 0)
+    return done
 
 
 def _listening():

@@ -39,7 +39,8 @@ def status(app):
     app (str): an application with slots, such as ``web``.
 
     Returns a dict: release, slot, previous, since, by (as recorded; None where there is no release yet), slots (for
-    each: active, enabled, pid, release, port), package, index, and free_mib where virtualenvs are kept.
+    each: active, enabled, pid, release, port), releases (those that are here), package, index, and free_mib where
+    virtualenvs are kept.
     Raises SaltInvocationError for an application that this server does not run.
 
     CLI Example:
@@ -54,6 +55,7 @@ def status(app):
     for slot, port in slots.slots.items():
         found[slot] = {**insync_systemd.state(slots.unit(slot)), "release": slots.prepared(slot), "port": port}
     told = {key: facts[key] for key in ("package", "index", "ca")}
+    told["releases"] = [home.name.removeprefix(f"{slots.link.name}-") for home in _homes(slots)]
     return {**nothing, **(slots.record() or {}), "slots": found, "free_mib": _free(slots), **told}
 
 
@@ -127,7 +129,7 @@ def up(app, slot, release, seconds=40, test=False):
         salt web02 insync_slot.up web green 0d2c4f1a9b7e
     """
     facts, slots = _app(app)
-    unit, began = _unit(slots, slot), time.monotonic()
+    unit = _unit(slots, slot)
     with _alone(app, "up"):
         _not_in_service(slots, slot)
         if not insync_venv.is_complete(slots.home(release)):
@@ -136,6 +138,7 @@ def up(app, slot, release, seconds=40, test=False):
             return {"pid": 0, "seconds": 0.0}
         _stop(slots, slot)
         slots.prepare(slot, release)
+        began = time.monotonic()
         try:
             insync_systemd.systemctl("start", unit)
             _ready(facts, slots.slots[slot], release, began + seconds)
@@ -162,10 +165,12 @@ def hold(app, slot, release):
         salt web02 insync_slot.hold web blue 0d2c4f1a9b7e
     """
     facts, slots = _app(app)
-    _unit(slots, slot)
+    unit = _unit(slots, slot)
     with _alone(app, "hold"):
         _forget_stop(slots, slot)
         try:
+            if insync_systemd.state(unit)["active"] != "active":
+                raise CommandExecutionError(f"{unit} does not run any more")
             _ready(facts, slots.slots[slot], release, time.monotonic() + 5, answers=1)
         except insync_http.NotReady as exc:
             raise CommandExecutionError(str(exc)) from exc
@@ -202,10 +207,10 @@ def commit(app, slot, release, previous=None, by="", test=False):
         if changes or before.get("previous") != previous:
             slots.write(slot, release, previous, by)
         insync_venv.switch(slots.link, slots.home(release))
+        # At no moment does a reboot start neither; that the second reads everything again is enough for both.
+        insync_systemd.systemctl("enable", "--quiet", "--no-reload", unit)
         others = [slots.unit(other) for other in slots.slots if other != slot]
-        # What enable reads again is enough for both.
-        insync_systemd.systemctl("disable", "--quiet", "--no-reload", *others)
-        insync_systemd.systemctl("enable", "--quiet", unit)
+        insync_systemd.systemctl("disable", "--quiet", *others)
         return {"changes": changes}
 
 
@@ -266,7 +271,7 @@ def restart(app, seconds=40, test=False):
         try:
             insync_systemd.systemctl("restart", unit)
             _ready(facts, slots.slots[record["slot"]], record["release"], began + seconds)
-        except insync_http.NotReady as exc:
+        except (insync_systemd.UnitError, insync_http.NotReady) as exc:
             said = insync_systemd.last_words(unit, lines=5)
             raise CommandExecutionError(f"{unit}: {exc}; its log ends with:\n{said}") from exc
         pid = int(insync_systemd.state(unit)["pid"])
@@ -298,7 +303,8 @@ def swap(app, release, previous=None, by="", seconds=40, test=False):
     ((slot, port),) = _only(slots).items()
     began = time.monotonic()
     with _alone(app, "swap"):
-        old = _in_service(slots, app)["release"]
+        record = _in_service(slots, app)
+        old = record["release"]
         if not insync_venv.is_complete(slots.home(release)):
             raise CommandExecutionError(f"{slots.home(release)} is not there or half built; release it anew")
         changes = {"release": {"old": old, "new": release}} if release != old else {app: "restarted"}
@@ -313,6 +319,8 @@ def swap(app, release, previous=None, by="", seconds=40, test=False):
         except (insync_systemd.UnitError, insync_http.NotReady, OSError) as exc:
             said = insync_systemd.last_words(slots.unit(slot), lines=5)
             _run(slots, slot, old)
+            if slots.record() != record:
+                slots.write(slot, old, record["previous"], record["by"])
             raise CommandExecutionError(f"{slots.unit(slot)}: {exc}; its log ends with:\n{said}") from exc
         pid = int(insync_systemd.state(slots.unit(slot))["pid"])
         return {"changes": changes, "pid": pid, "seconds": round(time.monotonic() - began, 2)}
@@ -343,8 +351,7 @@ def prune(app, keep=3, test=False):
         homes = sorted(slots.link.parent.glob(f"{slots.link.name}-*/"), key=lambda home: home.stat().st_mtime)
         old = [home for home in homes[:-keep] if home.name.removeprefix(f"{slots.link.name}-") not in used]
         for home in old if not test else []:
-            shutil.rmtree(home)
-            insync_venv.requirements(home).unlink(missing_ok=True)
+            insync_venv.remove(home)
         return [str(home) for home in old]
 
 
@@ -448,6 +455,10 @@ def _lives(facts, port, release, deadline, answers=GOOD_ANSWERS):
 
 def _url(facts, port, path):
     return f"{facts.get('scheme', 'http')}://{facts['address']}:{port}{path}"
+
+
+def _homes(slots):
+    return [home for home in slots.link.parent.glob(f"{slots.link.name}-*/") if insync_venv.is_complete(home)]
 
 
 def _free(slots):

@@ -164,9 +164,9 @@ def wait_idle(pool, slot, timeout=60):
 
     pool, slot (str): what is waited for. timeout (float): for how many seconds; more is no error.
 
-    Returns a dict: waited_for (requests in flight at first), left (at last), seconds. After a reload, a former process
-    of HAProxy counts as one as long as it may send more. Raises CommandExecutionError for the slot that is asked, or
-    would be after another reload.
+    Returns a dict: waited_for (requests in flight at first), servers (server -> those on it), left (at last), seconds.
+    After a reload, a former process of HAProxy counts as one as long as it may send more. Raises CommandExecutionError
+    for the slot that is asked, or would be after another reload.
 
     CLI Example:
 
@@ -178,7 +178,9 @@ def wait_idle(pool, slot, timeout=60):
     for entries in (insync_haproxy.entries(MAP), insync_haproxy.read(MAP)):
         if entries.get(pool, FIRST) == slot:
             raise CommandExecutionError(f"{pool}@{slot} is asked; it never gets idle")
-    return _waited(lambda: _in_flight_in(pool, slot), timeout)
+    rows = _slots(pool, insync_haproxy.statistics())[slot]
+    servers = {host: _in_flight({host: row}) for host, row in rows.items()}
+    return {**_waited(lambda: _in_flight_in(pool, slot), timeout), "servers": servers}
 
 
 @_told

@@ -1,5 +1,6 @@
 """The operators' verbs that move, restart and show releases; they run on ct1, one at a time for each pool."""
 
+import contextlib
 import pathlib
 
 import insync_inventory
@@ -12,6 +13,7 @@ import insync_releases
 import insync_request
 import insync_rolling
 import insync_rollout
+import salt.utils.data
 import salt.utils.event
 import salt.utils.user
 
@@ -35,8 +37,9 @@ def restart_web(test=False):
 
     test (bool): only tell what would be done.
 
-    Returns a dict: release, changes (slot: old and new), in_flight (requests that were waited for), phases (seconds),
-    seconds, by. Raises Refused, with nothing touched or the former processes serving, saying what failed where.
+    Returns a dict: release, slot (old and new), changes, in_flight (server -> requests that were waited for), phases
+    (seconds), seconds, by. Raises Refused, with nothing touched or the former processes serving, saying what failed
+    where.
 
     CLI Example:
 
@@ -219,7 +222,7 @@ def drain(host, timeout=60, test=False):
 
         salt-run insync.drain web02
     """
-    return _maintenance("lb.drain", host, timeout=timeout, by=_who(), test=test)
+    return _maintenance("drain", host, test, timeout=timeout, by=_who())
 
 
 def undrain(host, test=False):
@@ -237,7 +240,7 @@ def undrain(host, test=False):
 
         salt-run insync.undrain web02
     """
-    return _maintenance("lb.undrain", host, test=test)
+    return _maintenance("undrain", host, test)
 
 
 def release_requested(jid, server):
@@ -278,7 +281,10 @@ def _requested(request, pool, servers):
             f"{others} would stay as it is, and {pool.name} be mixed; nothing was done. For all of them: "
             f"salt-run insync.update_in_{pool.name} {' '.join(request.packages)}".rstrip()
         )
-    options = {"test": request.test, "by": request.by}
+    wrong = insync_request.unknown(request.verb, request.options)
+    if wrong:
+        raise Refused(f"{wrong}; nothing was done")
+    options = {"test": False, **request.options, "by": request.by}
     if request.verb == "update_in":
         return _update(pool.name, request.packages, **options)
     return _restart(pool.name, servers=servers, **options)
@@ -294,16 +300,26 @@ def _restart(name, test, servers=None, by=None):
 
 
 def _update(name, packages, test, by=None, **options):
+    options = {key: _seconds(key, value) for key, value in options.items()}
     verb = " ".join([f"insync.update_in_{name}", *map(str, packages)])
     return _run(name, verb, lambda moving: moving.update(packages), test, by=by, **options)
 
 
 def _rollback(name, test, keep):
-    return _run(name, f"insync.rollback_{name}", lambda moving: moving.rollback(), test, keep=keep)
+    options = {"keep": _seconds("keep", keep)}
+    return _run(name, f"insync.rollback_{name}", lambda moving: moving.rollback(), test, **options)
+
+
+def _seconds(name, value):
+    with contextlib.suppress(TypeError, ValueError):
+        if float(value) >= 0:
+            return int(value) if float(value).is_integer() else float(value)
+    raise Refused(f"{name}: {value!r} is no number of seconds; nothing was done")
 
 
 def _run(name, verb, act, test, by=None, **options):
-    by, app = by or _who(), _application(name)
+    by, app, test = by or _who(), _application(name), salt.utils.data.is_true(test)
+    verb = f"{verb} test=True" if test else verb
     try:
         with insync_lock.held(_LOCK.format(name), verb, by=by):
             journal = insync_journal.Journal(_RECORDS / name, verb, by, app.servers, keep=not test)
@@ -332,8 +348,9 @@ def _recorded(journal, act, name, moving):
         _tell(journal.end(f"ended by {type(exc).__name__}"), name)
         raise
     record = journal.end("ok", **done)
-    _tell(record, name)
-    return {**done, **{key: record[key] for key in ("by", "seconds", "phases")}}
+    if journal.keep:
+        _tell(record, name)
+    return {**done, **{key: record[key] for key in ("by", "seconds", "phases", "unrecorded") if key in record}}
 
 
 def _tell(record, name):
@@ -348,21 +365,24 @@ def _status(app):
             return {"servers": app.on_servers("insync_slot.status"), **found}
         balancer, servers = app.status()
     except insync_jobs.JobError as exc:
-        return {**found, "failed": exc.failed}
+        answers = {"servers": exc.answers} if exc.function == "insync_slot.status" else {}
+        return {**answers, **found, "failed": exc.failed}
     return {"active": balancer["active"], "balancer": balancer["servers"], "servers": servers, **found}
 
 
-def _maintenance(function, host, **options):
+def _maintenance(verb, host, test, **options):
     inventory = _inventory()
     pool = next((name for name, servers in insync_inventory.pools(inventory).items() if host in servers), None)
     if not pool:
         known = [server for servers in insync_inventory.pools(inventory).values() for server in servers]
         raise Refused(f"{host}: in no pool{insync_inventory.hint(host, known)}")
-    balancer = _pool(pool).balancer
-    try:
-        return insync_jobs.call(__opts__, [balancer], function, host, **options)[balancer]
-    except insync_jobs.JobError as exc:
-        raise Refused(str(exc)) from exc
+
+    def act(moving):
+        balancer, test = moving.app.balancer, moving.test
+        with moving.journal.phase(verb, host), insync_release_run.refusing():
+            return insync_jobs.call(__opts__, [balancer], f"lb.{verb}", host, test=test, **options)[balancer]
+
+    return _run(pool, f"insync.{verb} {host}", act, test)
 
 
 def _pool(name):

@@ -3,7 +3,7 @@
 import salt.client
 
 # A server that is down is found in this many seconds, and asked once more for as many whether it is still at it.
-ANSWER = 3
+ANSWER = 2
 STILL_AT_IT = 2
 
 

@@ -20,7 +20,7 @@ class Journal:
         keep (bool): whether it is kept; what only tells what it would do is not.
         """
         self.folder, self.keep = pathlib.Path(folder), keep
-        self._began = time.monotonic()
+        self._began, self._begun = time.monotonic(), False
         self.record = {"verb": verb, "by": by, "since": _now(), "hosts": hosts, "phases": {}, "phase": "", "end": ""}
 
     @contextlib.contextmanager
@@ -36,7 +36,9 @@ class Journal:
 
     def say(self, line):
         """Print ``line`` (str) with the seconds since the start, to standard error: the result is for programs too."""
-        print(f"{time.monotonic() - self._began:6.1f} s  {line}", file=sys.stderr, flush=True)
+        # Nobody reads on, as behind `| head`: no reason to leave a release half way.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"{time.monotonic() - self._began:6.1f} s  {line}", file=sys.stderr, flush=True)
         self._write()
 
     def end(self, end, **facts):
@@ -45,13 +47,25 @@ class Journal:
         self.record |= {"end": end, "seconds": seconds, **facts}
         self._write()
         if self.keep:
-            with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            with self._tolerant(), (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.record) + "\n")
         return self.record
 
     def _write(self):
         if self.keep:
-            insync_files.replace(self.folder / "journal.json", json.dumps(self.record, indent=2) + "\n")
+            with self._tolerant():
+                insync_files.replace(self.folder / "journal.json", json.dumps(self.record, indent=2) + "\n")
+            self._begun = True
+
+    @contextlib.contextmanager
+    def _tolerant(self):
+        """What cannot be recorded from the beginning is not begun; what has begun is brought to its end, and told."""
+        try:
+            yield
+        except OSError as exc:
+            if not self._begun:
+                raise
+            self.record["unrecorded"] = f"{exc.filename}: {exc.strerror}"
 
 
 def last(folder):

@@ -21,6 +21,8 @@ class Place:
 
     release: str
     previous: str | None
+    # The servers where the release before is not there, as on one that was made anew.
+    lacking: tuple
     source: dict
 
 
@@ -68,6 +70,10 @@ class ReleaseRun:
         before = self.look()
         if not before.previous:
             raise Refused(f"{self.app.name} has no release to come back to")
+        if before.lacking and not self.test:
+            with self.journal.phase("build", ", ".join(before.lacking)), refusing("build failed, nothing has moved:\n"):
+                lock = self.app.lock(before.previous)
+                self.app.on_servers("insync_slot.build", lock, servers=list(before.lacking))
         return self._move(before, before.previous, before.release, **self.of_rollback)
 
     def look(self):
@@ -83,6 +89,12 @@ class ReleaseRun:
             said = f"{self.app.name} is mixed: {listed(releases)}"
             raise Refused(f"{said}; 'salt-run insync.release_status' shows it")
         return next(iter(releases.values()))
+
+    def _before(self, release, records):
+        """Return the release to come back to from ``release`` (str), as ``records`` (list of dict) or ct1 knows it."""
+        kept = self.app.serving()
+        former = kept.get("former", {}).get("release") if kept.get("release") == release else None
+        return next((record["previous"] for record in records if record["previous"]), former)
 
     def _prune(self):
         """Remove releases that nobody will come back to; that it fails is told, and no more."""
@@ -109,6 +121,11 @@ def refusing(why=""):
         yield
     except (insync_jobs.JobError, insync_packages.PackageError) as exc:
         raise Refused(f"{why}{exc}") from exc
+
+
+def lacking(release, found):
+    """Return those of ``found`` ({server: its insync_slot.status}) that have not ``release`` (str or None)."""
+    return tuple(server for server, status in found.items() if release and release not in status["releases"])
 
 
 def listed(found):

@@ -18,6 +18,7 @@ TAG = "insync/release/request"
 ANSWERS = pathlib.Path("/run/insync-release")
 # A job older than this (seconds) is not taken any more: a server could say it again.
 FRESH = 60
+OPTIONS = {"restart": ("test",), "update_in": ("test", "watch", "keep")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Request:
     verb: str
     pool: str
     packages: tuple
-    test: bool
+    options: dict
     servers: tuple
     by: str
 
@@ -46,10 +47,23 @@ def find(job, server, now=None):
     words, options = [], {}
     for argument in job.get("Arguments") or []:
         if isinstance(argument, dict) and argument.get("__kwarg__"):
-            options |= argument
+            options |= {key: value for key, value in argument.items() if not key.startswith("__")}
         else:
             words.append(str(argument))
-    return Request(*match.groups(), tuple(words), options.get("test") is True, tuple(servers), str(job.get("User", "")))
+    return Request(*match.groups(), tuple(words), options, tuple(servers), str(job.get("User", "")))
+
+
+def unknown(verb, options):
+    """
+    Return what is wrong with ``options`` (dict) of ``verb`` (str: restart, update_in), as a line (str); "" if nothing.
+
+    Salt takes each word with one ``=`` for an option: a version that lacks the other one would be lost without a word.
+    """
+    known = OPTIONS[verb]
+    for key, value in options.items():
+        if key not in known and not key.startswith("__"):
+            return f"{key}={value}: no option; there is {', '.join(known)}, and a version is written {key}=={value}"
+    return ""
 
 
 def first(folder, jid):

@@ -6,7 +6,7 @@ two slots: insync_rollout.
 """
 
 import insync_jobs
-from insync_release_run import Failed, Place, ReleaseRun, refusing, source
+from insync_release_run import Failed, Place, ReleaseRun, lacking, refusing, source
 
 
 class Rolling(ReleaseRun):
@@ -25,8 +25,8 @@ class Rolling(ReleaseRun):
                     self._swap(behind, serving, found[well]["previous"])
                 found = self._status()
             release = self._of_one_release({server: status["release"] for server, status in found.items()})
-            first = next(iter(found.values()))
-            return Place(release, first["previous"], source(first))
+            previous = self._before(release, found.values())
+            return Place(release, previous, lacking(previous, found), source(next(iter(found.values()))))
 
     def _status(self):
         with refusing():

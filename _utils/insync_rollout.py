@@ -6,10 +6,11 @@ the load balancer's map is flipped for all: no moment has two releases, nor fewe
 old slots run on, so the way back is another flip.
 """
 
+import contextlib
 import dataclasses
 
 import insync_jobs
-from insync_release_run import Failed, Place, Refused, ReleaseRun, listed, refusing, source
+from insync_release_run import Failed, Place, Refused, ReleaseRun, lacking, listed, refusing, source
 
 # For so long (seconds) a request that outlives the wait for it may take.
 LONGEST = 600
@@ -40,15 +41,7 @@ class Rollout(ReleaseRun):
         """Restart only ``servers`` (list of str) of the pool, one after the other; the rest serves meanwhile."""
         before, waited = self.look(), {}
         for server in servers if not self.test else []:
-            try:
-                with self.journal.phase(f"drain {server}"):
-                    drained = self.app.drain(server, self.by)
-                    waited[server] = drained["waited_for"]
-                    if drained["left"]:
-                        self.app.undrain(server)
-                        raise Failed(f"{drained['left']} requests do not end on {server}: it was not restarted")
-            except insync_jobs.JobError as exc:
-                raise Failed(f"drain failed, {server} was not restarted:\n{exc}") from exc
+            waited[server] = self._drain(server)
             try:
                 with self.journal.phase(f"restart {server}"):
                     self.app.on_servers("insync_slot.restart", servers=[server])
@@ -56,36 +49,63 @@ class Rollout(ReleaseRun):
             except insync_jobs.JobError as exc:
                 told = f"{server} is in maintenance: mend it, then 'salt-run insync.undrain {server}'"
                 raise Failed(f"restart failed:\n{exc}\n{told}") from exc
-        return {"release": before.release, "changes": {"restarted": list(servers)}, "in_flight": sum(waited.values())}
+        told = {"release": before.release, "slot": {"old": before.slot, "new": before.slot}}
+        return {**told, "changes": {"restarted": list(servers)}, "in_flight": waited}
+
+    def _drain(self, server):
+        """Take ``server`` out; return how many requests were waited for. In again, whatever hinders that."""
+        try:
+            with self.journal.phase(f"drain {server}"):
+                drained = self.app.drain(server, self.by)
+                if drained["left"]:
+                    raise Failed(f"{drained['left']} requests do not end on {server}: it was not restarted")
+                return drained["waited_for"]
+        except BaseException as exc:
+            with contextlib.suppress(insync_jobs.JobError):
+                self.app.undrain(server)
+            if not isinstance(exc, insync_jobs.JobError):
+                raise
+            raise Failed(f"drain failed, {server} was not restarted:\n{exc}") from exc
 
     def look(self):
         """Return the Place of the pool, after ending what a killed run has begun; Refused if the pool is not well."""
         with self.journal.phase("look", self._servers()):
             place, behind = self._place()
-            if behind and not self.test:
+            if behind:
                 self.journal.say(f"an earlier run ended early: {', '.join(behind)} is recorded now as it serves")
+            if not self.test:
                 self._heal(place, behind)
             return place
 
     def _heal(self, place, behind):
+        kept = self.app.serving()
         with refusing("what serves cannot be recorded:\n"):
-            self._commit(place.slot, place.release, place.previous, servers=behind)
+            if behind:
+                self._commit(place.slot, place.release, place.previous, servers=behind)
+            elif (kept.get("slot"), kept.get("release")) != (place.slot, place.release):
+                self.app.remember(place.slot, place.release)
 
     def _place(self):
         with refusing():
             balancer, servers = self.app.status()
         active = balancer["active"]
         release = self._of_one_release({server: found["slots"][active]["release"] for server, found in servers.items()})
+        behind = [server for server, found in servers.items() if found["slot"] != active]
         bad = {server: said for server, said in balancer["servers"].items() if said != "UP"}
         if bad:
-            raise Refused(f"not all of {self.app.name} serves: {listed(bad)}; mend or undrain that first")
-        behind = [server for server, found in servers.items() if found["slot"] != active]
-        recorded = next((found for server, found in servers.items() if server not in behind), None)
-        first = recorded or next(iter(servers.values()))
+            mend = (
+                f"'systemctl start {self.app.name}@{active}' there"
+                if set(bad) & set(behind)
+                else "mend or undrain that"
+            )
+            raise Refused(f"not all of {self.app.name} serves: {listed(bad)}; {mend} first")
+        recorded = [found for server, found in servers.items() if server not in behind]
+        first = next(iter(servers.values()))
         # Of a run that ended between flip and record, what was recorded is what came before.
-        previous = first["previous"] if recorded or first["release"] == release else first["release"]
+        known = recorded or first["release"] == release
+        previous = self._before(release, recorded or servers.values()) if known else first["release"]
         (idle,) = set(first["slots"]) - {active}
-        return SlotPlace(release, previous, source(first), active, idle), behind
+        return SlotPlace(release, previous, lacking(previous, servers), source(first), active, idle), behind
 
     def _move(self, before, release, previous, watch=0, keep=0, alive=False):
         if self.test:
@@ -114,10 +134,11 @@ class Rollout(ReleaseRun):
         return {**told, "flip_milliseconds": flipped["milliseconds"], **done}
 
     def _planned(self, before, release):
-        changes = {"slot": {"old": before.slot, "new": before.idle}}
+        slot = {"old": before.slot, "new": before.idle}
+        changes = {"slot": slot}
         if release != before.release:
             changes["release"] = {"old": before.release, "new": release}
-        return {"release": release, "changes": changes}
+        return {"release": release, "slot": slot, "changes": changes}
 
     def _start(self, slot, release, running):
         missing = [server for server in self.app.servers if server not in running]
@@ -139,7 +160,13 @@ class Rollout(ReleaseRun):
         """Let the old slot serve again, however far it came; return what is to be said of it."""
         wrong = []
         with self.journal.phase("back", f"to {self.app.name}@{before.slot}"):
-            for step in (self._flip_back, self._commit_back, self._down):
+            try:
+                self._flip_back(before)
+            except insync_jobs.JobError as exc:
+                # What may be asked is neither stopped nor recorded as idle.
+                told = f"which slot is asked is not known, and both run on:\n{exc}"
+                return f"{told}\nonce it answers, 'salt-run insync.restart_{self.app.name}' records what serves"
+            for step in (self._commit_back, self._down):
                 try:
                     step(before)
                 except insync_jobs.JobError as exc:
@@ -150,8 +177,8 @@ class Rollout(ReleaseRun):
         return f"release {before.release} serves as before"
 
     def _flip_back(self, before):
-        if self.app.balancer_status()["active"] != before.slot:
-            self.app.on_balancer("lb.flip", before.slot, before.idle)
+        # Also where the old slot is asked: a reload meanwhile may have left the file wrong, which the flip mends.
+        self.app.on_balancer("lb.flip", before.slot, self.app.balancer_status()["active"])
 
     def _commit_back(self, before):
         self._commit(before.slot, before.release, before.previous)
@@ -176,4 +203,4 @@ class Rollout(ReleaseRun):
         with self.journal.phase("drain", f"requests in flight in {old}"):
             waited = self.app.on_balancer("lb.wait_idle", old)
         # What is still in flight is not cut: it gets the time that a release to come back to has.
-        return {"in_flight": waited["waited_for"]}, LONGEST if waited["left"] else keep
+        return {"in_flight": waited["servers"]}, LONGEST if waited["left"] else keep

@@ -83,6 +83,13 @@ def resolve(pins, root, wanted, *, index=None, ca=None, proxy=None, seconds=60):
         return lock.read_text(encoding="utf-8")
 
 
+def remove(home):
+    """Remove the virtualenv ``home`` (pathlib.Path) and its lock; where that is ended early, it is not complete."""
+    (home / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(home)
+    requirements(home).unlink(missing_ok=True)
+
+
 def requirements(home):
     """Return the file (pathlib.Path) with the lock that the virtualenv ``home`` (pathlib.Path) is built from."""
     return home.with_name(f"{home.name}.lock")

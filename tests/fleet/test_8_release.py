@@ -8,7 +8,7 @@ import pytest
 from tests.fleet import web
 from tests.fleet.conftest import changed, failed
 from tests.fleet.load import NOTHING_AMISS, load, reconciled
-from tests.fleet.release import LB, POOL, RATE, active, built, other, ran, refused, salt_run, standing, strict
+from tests.fleet.release import LB, POOL, RATE, Begun, active, built, other, ran, refused, standing, strict
 
 
 def test_restart_web_on_all_servers_at_once(fleet):
@@ -30,7 +30,9 @@ def test_restart_web_on_one_server(fleet):
     pids = {server: web.main_pid(fleet, server, f"web@{slot}") for server in POOL}
     with strict(fleet):
         answers = fleet.salt("web02", "insync.restart_web")
-    assert answers["web02"]["changes"] == {"restarted": ["web02"]}
+    told = answers["web02"]
+    assert (told["changes"], told["slot"]) == ({"restarted": ["web02"]}, {"old": slot, "new": slot})
+    assert isinstance(told["in_flight"], int) and {"release", "seconds"} <= told.keys()
     after = {server: web.main_pid(fleet, server, f"web@{slot}") for server in POOL}
     assert after[LB] == pids[LB] and after["web02"] not in ("0", pids["web02"])
 
@@ -77,6 +79,7 @@ NAMES = {
     "insync-wbe": "insync-wbe: not a package of this release; did you mean 'insync-web'?",
     "https://evil.test/x.whl": "neither a name nor name==version; paths, addresses and options are not taken",
     "insync-web;id": "neither a name nor name==version",
+    "/srv/insync_web-9.whl": "neither a name nor name==version; paths, addresses and options are not taken",
     "insync-web==9.9.9": "there is no version of insync-web==9.9.9",
     "Flask==0.1": "unsatisfiable",
 }
@@ -120,10 +123,28 @@ def test_a_single_server_is_not_moved_alone(fleet):
     assert standing(fleet) == before
 
 
+def test_what_salt_takes_for_an_option_is_refused_and_not_lost(fleet):
+    """Without a word it would be "the newest of everything", or no test at all."""
+    before = standing(fleet)
+    for words, told in (
+        (["insync.update_in_web", "insync-web=2.4.0"], "a version is written insync-web==2.4.0"),
+        (["insync.restart_web", "tset=True"], "tset=True: no option"),
+    ):
+        done = fleet.run("ct1", "salt", "web*", *words)
+        assert done.returncode == 1 and told in done.stdout, done.stdout
+    assert "keep: 'soon' is no number of seconds" in refused(fleet, "insync.update_in_web", "keep=soon")
+    for pillar in ({}, {"package": ["insync-web"]}, {"packages": "insync-web"}):
+        done = fleet.run("ct1", "salt-run", "state.orchestrate", "orch.release_web", f"pillar={json.dumps(pillar)}")
+        assert done.returncode != 0 and "packages: a list is needed" in done.stdout + done.stderr
+    assert standing(fleet) == before
+
+
 def test_the_second_is_refused_at_once_and_told_who_is_at_it(fleet):
-    fleet.ok("ct1", "sh", "-c", "salt-run insync.restart_web > /dev/null 2>&1 & sleep 4")
-    assert "insync.restart_web is running, by salt, since " in refused(fleet, "insync.restart_web")
-    fleet.eventually(lambda: salt_run(fleet, "insync.restart_web", "test=True")[0] == 0, 60)
+    with strict(fleet):
+        with Begun(fleet, "insync.restart_web") as first:
+            first.reached("look")
+            assert "insync.restart_web is running, by salt, since " in refused(fleet, "insync.restart_web")
+        assert first.code == 0, first.said
 
 
 def test_a_server_that_does_not_answer_is_named_within_seconds(fleet):

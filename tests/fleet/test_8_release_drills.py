@@ -117,6 +117,28 @@ def test_a_backend_that_is_down_is_named(fleet):
     assert standing(fleet)["map"] == before["map"]
 
 
+def test_a_backend_that_is_frozen_is_found_and_named(fleet, drills):
+    """What it has taken it does not answer, so nobody asks while it freezes; from then on nobody is kept waiting."""
+    slot, _ = active(fleet)
+    unit = f"web@{slot}"
+    fleet.ok("web02", "systemctl", "kill", "--signal=STOP", unit)
+    try:
+        fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "DOWN", 30)
+        with strict(fleet):
+            assert "not all of web serves: web02 DOWN" in refused(fleet, "insync.restart_web")
+    finally:
+        fleet.ok("web02", "systemctl", "kill", "--signal=CONT", unit)
+    fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "UP", 60)
+
+
+def test_a_server_made_anew_can_go_back_with_the_others(fleet):
+    ran(fleet, "insync.update_in_web", *NEW, "watch=0")
+    before = json.loads(fleet.ok("web02", "cat", "/var/lib/insync/web/state.json"))["previous"]
+    with strict(fleet):
+        fleet.ok("web02", "sh", "-c", f"rm -rf /insync/venv/web-{before}*")
+        assert ran(fleet, "insync.rollback_web")["changes"]["release"]["new"] == before
+
+
 def test_without_the_index_one_can_go_back(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     with Stopped(fleet, "dev", "nginx"), strict(fleet):

@@ -18,9 +18,16 @@ JOB = {
 
 def test_the_record_of_the_job_tells_what_was_asked_for():
     found = insync_request.find(JOB, "web02", NOW + 5)
-    expected = ("update_in", "web", ("insync-web==2.4.0", "insync-core"), True, ("web-lb02", "web02"), "sudo_alice")
+    expected = (
+        "update_in",
+        "web",
+        ("insync-web==2.4.0", "insync-core"),
+        {"test": True},
+        ("web-lb02", "web02"),
+        "sudo_alice",
+    )
     assert found == insync_request.Request(*expected)
-    assert insync_request.find({**JOB, "Arguments": []}, "web02", NOW).test is False
+    assert insync_request.find({**JOB, "Arguments": []}, "web02", NOW).options == {}
 
 
 @pytest.mark.parametrize(
@@ -54,3 +61,13 @@ def test_an_answer_comes_to_the_job_that_waits_for_it(tmp_path, monkeypatch):
     assert insync_request.wait("web", JOB["jid"], 0.1) is None, "it is read once"
     insync_request.put("web", JOB["jid"], {"error": "no"})
     assert insync_request.wait("license", JOB["jid"], 0.1) is None
+
+
+def test_a_version_with_one_sign_too_few_and_a_misspelt_option_are_told():
+    options = insync_request.find(
+        {**JOB, "Arguments": [{"__kwarg__": True, "insync-web": "2.4.0"}]}, "web02", NOW
+    ).options
+    assert "insync-web==2.4.0" in insync_request.unknown("update_in", options)
+    assert insync_request.unknown("restart", {"tset": True}).startswith("tset=True: no option; there is test")
+    assert insync_request.unknown("restart", {"watch": 1}).startswith("watch=1: no option")
+    assert insync_request.unknown("update_in", {"watch": 1, "test": True, "__pub_jid": "1"}) == ""

@@ -19,7 +19,7 @@ class Model:
 
     def __init__(self, fault=None):
         self.runs = {server: (OLD, OLDER) for server in SERVERS}
-        self.calls, self.fault, self.recorded, self.said = 0, fault, None, []
+        self.calls, self.fault, self.recorded, self.said, self.here = 0, fault, None, [], {}
 
     def on_servers(self, function, *arguments, servers=None, **keywords):
         self.calls += 1
@@ -34,7 +34,8 @@ class Model:
 
     def status(self, server):
         release, previous = self.runs[server]
-        return {"release": release, "previous": previous, "package": "p", "index": "i", "ca": "c"}
+        releases = self.here.get(server, [OLD, NEW, OLDER])
+        return {"release": release, "previous": previous, "releases": releases, "package": "p", "index": "i", "ca": "c"}
 
     def build(self, server, pins):
         return {"release": NEW}
