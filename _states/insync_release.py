@@ -6,9 +6,12 @@ import insync_lock
 import insync_slots
 import insync_systemd
 import insync_venv
+import insync_watched
 from salt.exceptions import CommandExecutionError, SaltException
 
 __virtualname__ = "insync_release"
+
+_ERRORS = (insync_lock.Held, insync_slots.SlotError, insync_systemd.UnitError, insync_venv.VenvError)
 
 
 def __virtual__():
@@ -28,7 +31,8 @@ def serving(name, lock, link, slots, index, ca, slot=""):
     ca (str): file with the certificate of the authority that vouches for the index.
 
     The record ``/var/lib/insync/<name>/state.json`` tells which release and slot are in service, and is written last.
-    Once it is there, neither a new ``lock`` nor anything else here moves the release; a stopped unit is started.
+    Once it is there, neither a new ``lock`` nor anything else here moves the release. A stopped unit is started, and
+    one without slots restarted if a file that is watched is newer than its start.
 
     .. code-block:: yaml
 
@@ -48,7 +52,7 @@ def serving(name, lock, link, slots, index, ca, slot=""):
     try:
         with insync_lock.held(insync_slots.LOCK.format(name), "state.highstate", wait=insync_slots.WAIT):
             return _serving(ret, release, lock, slot, index, ca)
-    except (SaltException, insync_lock.Held, insync_slots.SlotError, insync_venv.VenvError, OSError) as exc:
+    except (SaltException, *_ERRORS, OSError) as exc:
         # Salt would call mod_watch, whose success would hide this.
         return {**ret, "result": False, "comment": f"{name}: {exc}", "skip_watch": True}
 
@@ -58,8 +62,14 @@ def _serving(ret, release, lock, slot, index, ca):
     first = record or _first(release, lock, slot)
     changes = {} if record else {"release": {"old": None, "new": first["release"]}}
     changes.update(_drift(release, first) if record else {})
-    changes.update(_stopped(release.unit(first["slot"])))
-    said = f"release {first['release']} serves as {release.unit(first['slot'])}"
+    unit = release.unit(first["slot"])
+    changes.update(_stopped(unit))
+    stale = (
+        record and len(release.slots) == 1 and insync_watched.newer(insync_watched.files(__low__, __lowstate__), unit)
+    )
+    if stale:
+        changes[release.name] = "restarted"
+    said = f"release {first['release']} serves as {unit}"
     if not changes:
         return {**ret, "comment": f"{said}; the release verbs move it, no highstate does"}
     if __opts__["test"]:
@@ -67,7 +77,9 @@ def _serving(ret, release, lock, slot, index, ca):
     if not record:
         _install(release, lock, first, index, ca)
     _settle(release, first)
-    _start(release.unit(first["slot"]))
+    _start(unit)
+    if stale:
+        _restart(unit)
     if not record:
         release.write(first["slot"], first["release"], previous=None, by="highstate")
     return {**ret, "changes": changes, "comment": said}
@@ -82,8 +94,10 @@ def mod_watch(name, slots, **kwargs):
         return ret
     if __opts__["test"]:
         return {**ret, "changes": {name: "restarted"}, "result": None, "comment": f"{name} would be restarted"}
-    if not __salt__["service.restart"](name):
-        return {**ret, "result": False, "comment": f"{name} does not restart: {insync_systemd.last_words(name)}"}
+    try:
+        _restart(name)
+    except CommandExecutionError as exc:
+        return {**ret, "result": False, "comment": str(exc)}
     return {**ret, "changes": {name: "restarted"}, "comment": f"{name} was restarted"}
 
 
@@ -125,6 +139,11 @@ def _install(release, lock, first, index, ca):
     insync_venv.build(release.home(first["release"]), lock, index=index, ca=ca)
     # What an earlier attempt with another lock may have left running.
     __salt__["service.stop"](release.unit(first["slot"]))
+
+
+def _restart(unit):
+    if not __salt__["service.restart"](unit):
+        raise CommandExecutionError(f"{unit} does not restart: {insync_systemd.last_words(unit)}")
 
 
 def _start(unit):

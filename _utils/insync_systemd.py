@@ -1,5 +1,6 @@
 """systemd on this server, asked without the detours that Salt's service module takes for every init system."""
 
+import datetime
 import subprocess
 
 SECONDS = 120
@@ -29,6 +30,21 @@ def state(unit):
     found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     # A timer has no process.
     return {"active": found["ActiveState"], "enabled": found["UnitFileState"], "pid": found.get("MainPID", "0")}
+
+
+def read_at(unit, reloads=False):
+    """
+    Return when ``unit`` (str) has read its files last, in seconds since the epoch (float); 0 if it does not run.
+
+    reloads (bool): whether a reload counts; else it is the start.
+    """
+    stamp = "StateChangeTimestamp" if reloads else "ExecMainStartTimestamp"
+    shown = systemctl("show", "--timestamp=us+utc", f"--property=ActiveState,{stamp}", unit)
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    if found["ActiveState"] not in ("active", "reloading") or not found[stamp]:
+        return 0.0
+    when = datetime.datetime.strptime(found[stamp], "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    return when.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def later(name, seconds, *command):

@@ -41,19 +41,10 @@ beanstalkd-unit:
     - context:
         beanstalkd: {{ beanstalkd | tojson }}
 
-{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
-beanstalkd-unit-loaded:
-  cmd.run:
-    - name: systemctl daemon-reload
-    - onchanges:
-      - file: beanstalkd-unit
-
 beanstalkd-service:
-  service.running:
+  insync_unit.running:
     - name: beanstalkd
-    - enable: True
     - require:
-      - cmd: beanstalkd-unit-loaded
       - file: beanstalkd-directory
     - watch:
       - file: beanstalkd-config

@@ -65,9 +65,8 @@ devpi-unit:
         program: {{ program }}
 
 devpi-service:
-  service.running:
+  insync_unit.running:
     - name: devpi
-    - enable: True
     - require:
       - insync_devpi: devpi-data
     - watch:
@@ -82,7 +81,7 @@ devpi-users:
     - data: {{ data }}
     - program: {{ program }}
     - require:
-      - service: devpi-service
+      - insync_unit: devpi-service
 
 {#- Without the list of its hundreds of thousands of projects the mirror needs a sixth of the memory. #}
 {%- set mirror = {'type': 'mirror', 'volatile': False, 'mirror_no_project_list': True} %}
@@ -106,5 +105,5 @@ devpi-index-{{ name }}:
     - require:
       - insync_devpi: devpi-users
     - require_in:
-      - service: devpi-nginx-service
+      - insync_unit: devpi-nginx-service
 {%- endfor %}

@@ -55,13 +55,6 @@ devpi-nginx-unit:
     - mode: '0644'
     - makedirs: True
 
-{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
-devpi-nginx-unit-loaded:
-  cmd.run:
-    - name: systemctl daemon-reload
-    - onchanges:
-      - file: devpi-nginx-unit
-
 {#- The default site listens on port 80; it is not included any more, and should mislead nobody. #}
 devpi-nginx-default-site:
   file.absent:
@@ -70,11 +63,8 @@ devpi-nginx-default-site:
       - pkg: devpi-nginx-package
 
 devpi-nginx-service:
-  service.running:
+  insync_unit.running:
     - name: nginx
-    - enable: True
-    - require:
-      - cmd: devpi-nginx-unit-loaded
     - watch:
       - file: devpi-nginx-certificate
       - file: devpi-nginx-config

@@ -97,9 +97,8 @@ haproxy-config:
       - insync_certificate: acme-self-signed
 
 haproxy-service:
-  service.running:
+  insync_unit.running:
     - name: haproxy
-    - enable: True
     - reload: True
     - require:
       - cmd: haproxy-unit-loaded
@@ -110,7 +109,7 @@ haproxy-service:
 haproxy-in-step:
   insync_lb.in_step:
     - require:
-      - service: haproxy-service
+      - insync_unit: haproxy-service
 
 haproxy-certificate-hook:
   file.managed:
@@ -122,10 +121,9 @@ haproxy-certificate-hook:
     - mode: '0755'
     - makedirs: True
     - context:
-        active: {{ active }}
         certificate: {{ certificate }}
     - require:
       - pkg: acme-package
-      - service: haproxy-service
+      - insync_unit: haproxy-service
     - require_in:
       - insync_certificate: acme-certificate

@@ -52,19 +52,10 @@ mariadb-unit:
     - context:
         mariadb: {{ mariadb | tojson }}
 
-{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
-mariadb-unit-loaded:
-  cmd.run:
-    - name: systemctl daemon-reload
-    - onchanges:
-      - file: mariadb-unit
-
 mariadb-service:
-  service.running:
+  insync_unit.running:
     - name: mariadb
-    - enable: True
     - require:
-      - cmd: mariadb-unit-loaded
       - file: mariadb-tls
     - watch:
       - file: mariadb-config
@@ -75,7 +66,7 @@ mariadb-certificate-in-use:
   cmd.run:
     - name: mariadb --execute 'FLUSH SSL'
     - require:
-      - service: mariadb-service
+      - insync_unit: mariadb-service
     - onchanges:
       - file: mariadb-tls
 
@@ -84,7 +75,7 @@ mariadb-databases:
     - name: {{ socket }}
     - databases: {{ mariadb.databases | tojson }}
     - require:
-      - service: mariadb-service
+      - insync_unit: mariadb-service
 
 mariadb-accounts:
   insync_mysql.accounts:

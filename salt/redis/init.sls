@@ -78,13 +78,6 @@ redis-unit:
     - context:
         redis: {{ redis | tojson }}
 
-{#- Of a first drop-in systemd does not say that it is new, and Salt reloads only what systemd says. #}
-redis-unit-loaded:
-  cmd.run:
-    - name: systemctl daemon-reload
-    - onchanges:
-      - file: redis-unit
-
 redis-memory:
   file.managed:
     - name: /etc/sysctl.d/60-redis.conf
@@ -101,12 +94,10 @@ redis-memory-now:
       - file: redis-memory
 
 redis-service:
-  service.running:
+  insync_unit.running:
     - name: redis-server
-    - enable: True
     - require:
       - file: redis-begin-append-only
-      - cmd: redis-unit-loaded
     - watch:
       - file: redis-tls
       - file: redis-users

@@ -7,6 +7,7 @@ That units really start is seen in the fleet.
 import json
 import pathlib
 
+import insync_systemd
 import insync_venv
 import pytest
 
@@ -14,7 +15,7 @@ from tests.functional.private import private_world
 from tests.functional.test_insync_venv import own_paths, served, wheel  # noqa: F401  fixtures
 
 UNITS = """
-import json, pathlib
+import json, pathlib, time
 
 __virtualname__ = "service"
 _FILE = pathlib.Path({file!r})
@@ -49,7 +50,7 @@ def enable(name, **kwargs):
 
 
 def start(name, **kwargs):
-    return not _units().get("broken") and (status(name) or _set(name, running=True))
+    return not _units().get("broken") and (status(name) or _set(name, running=True, read_at=time.time()))
 
 
 def stop(name, **kwargs):
@@ -57,7 +58,7 @@ def stop(name, **kwargs):
 
 
 def restart(name, **kwargs):
-    return not _units().get("broken") and _set(name, running=True, restarted=True)
+    return not _units().get("broken") and _set(name, running=True, restarted=True, read_at=time.time())
 
 
 def systemctl_reload():
@@ -66,10 +67,12 @@ def systemctl_reload():
 
 
 @pytest.fixture
-def units(tmp_path):
+def units(tmp_path, monkeypatch):
     """What systemd knows, as a dict in a file; ``broken: true`` in it lets no unit start."""
     file = tmp_path / "units.json"
     file.write_text("{}")
+    read_at = lambda unit, reloads=False: json.loads(file.read_text()).get(unit, {}).get("read_at", 0)  # noqa: E731
+    monkeypatch.setattr(insync_systemd, "read_at", read_at)
     return file
 
 
@@ -172,6 +175,11 @@ def test_an_application_with_one_slot_is_restarted_for_new_settings(serving, ser
     units.write_text(units.read_text().replace("{", '{"broken": true, ', 1))
     failed = serving(lock, slots, settings="3")
     assert (failed["result"], failed["changes"]) == (False, {})
+    units.write_text(units.read_text().replace('"broken": true, ', "", 1))
+    for test in (True, False):
+        owed = serving(lock, slots, settings="3", test=test)
+        assert (owed["result"], owed["changes"]) == (None if test else True, {"app": "restarted"})
+    assert serving(lock, slots, settings="3")["changes"] == {}
 
 
 @pytest.mark.parametrize(
