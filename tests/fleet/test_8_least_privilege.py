@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.fleet import web
-from tests.fleet.conftest import INVENTORY, changed, failed
+from tests.fleet.conftest import INVENTORY, changed, failed, planned
 from tests.fleet.web import SECRETS
 
 HOSTS = INVENTORY["hosts"]
@@ -193,11 +193,14 @@ PLACES = (
     f"grep -rlaFf {PROBE} --exclude=*.journal {LOGS}",
     f"find {READABLE} -print0 | xargs -0 grep -laFf {PROBE}",
     f"journalctl --no-pager --output=cat | grep -aFf {PROBE}",
-    f"cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -aFf {PROBE}",
+    # A line for each: what is in the same one as the canary would be taken for it.
+    f"for one in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $one; echo; done 2>/dev/null | grep -aFf {PROBE}",
 )
 
 
 CANARY = "a-canary-that-lies-open"
+# Where it lies as a file: in one place of each kind that is searched.
+LAID = ("/etc/systemd/canary", "/var/log/canary", "/run/systemd/system/canary")
 
 
 @pytest.fixture
@@ -205,11 +208,11 @@ def canary(fleet, request):
     """A secret that lies in all of those places: what does not find it would find no other."""
     server = request.getfixturevalue("server")
     program = "python3 -c 'import time; time.sleep(900)'"
-    lay = f"echo {CANARY} > /etc/systemd/canary && chmod 0644 /etc/systemd/canary"
-    fleet.ok(server, "sh", "-c", f"{lay} && systemd-run --quiet --unit=canary {program} {CANARY}")
+    lay = f"for file in {' '.join(LAID)}; do echo {CANARY} > $file; chmod 0644 $file; done"
+    fleet.ok(server, "sh", "-c", f"{lay}; systemd-run --quiet --unit=canary {program} {CANARY}")
     yield
     fleet.run(server, "systemctl", "stop", "canary")
-    fleet.ok(server, "rm", "/etc/systemd/canary")
+    fleet.ok(server, "rm", *LAID)
 
 
 @pytest.mark.parametrize("server", WHERE)
@@ -220,12 +223,15 @@ def test_no_secret_lies_open(fleet, server, canary):
     keys = fleet.run(server, "sh", "-c", f"cat {KEYS}").stdout
     bodies = re.findall(r"PRIVATE KEY-----(.*?)-----END", keys, re.DOTALL)
     secrets += [line for body in bodies for line in body.splitlines() if len(line) > 20]
+    # As they are in JSON.
+    secrets += [json.dumps(secret)[1:-1] for secret in secrets if json.dumps(secret)[1:-1] != secret]
     fleet.ok(server, "sh", "-c", f"umask 077; cat > {PROBE}", stdin="\n".join([*secrets, CANARY]) + "\n")
     try:
         for script in PLACES:
             found = fleet.run(server, "sh", "-c", script).stdout.splitlines()
             assert found, f"{server}: {script}: does not even find the canary"
             assert [line for line in found if "canary" not in line] == [], f"{server}: {script}"
+            assert script != PLACES[0] or set(LAID) <= set(found)
     finally:
         fleet.ok(server, "rm", PROBE)
 
@@ -276,19 +282,64 @@ def test_an_index_that_is_down_is_one_line_and_what_runs_goes_on(fleet):
         assert (failed(states), changed(states)) == ([], []), "what is installed needs no index"
 
 
-def test_a_database_that_cannot_start_fails_by_name_and_a_later_run_recovers(fleet):
-    fleet.ok("db", "systemctl", "mask", "--runtime", "--now", "mariadb")
+MYSQL = INVENTORY["services"]["mysql"]["port"]
+LISTENER = f'import socket, time; one = socket.create_server(("", {MYSQL})); time.sleep(600)'
+# Something else has its port, or somebody does not want it to run.
+HINDRANCES = {
+    "Address already in use": (
+        f"systemctl stop mariadb; systemd-run --quiet --unit=squatter python3 -c '{LISTENER}'; sleep 1",
+        "systemctl stop squatter",
+    ),
+    "'systemctl unmask mariadb'": (
+        "systemctl mask --runtime --now mariadb",
+        "systemctl unmask --runtime mariadb",
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", HINDRANCES)
+def test_a_database_that_cannot_start_fails_by_name_and_a_later_run_recovers(fleet, reason):
+    hinder, mend = HINDRANCES[reason]
+    fleet.ok("db", "sh", "-c", hinder)
     try:
         (states,) = fleet.highstate("db").values()
     finally:
-        fleet.ok("db", "systemctl", "unmask", "--runtime", "mariadb")
+        fleet.ok("db", "sh", "-c", mend)
     assert "mariadb-service" in failed(states)
     said = {state["__id__"]: state["comment"] for state in states if state["result"] is False}
-    assert "masked" in said["mariadb-service"] and "\n" not in said["mariadb-service"]
+    assert reason in said["mariadb-service"] and "\n" not in said["mariadb-service"]
     assert "Traceback" not in str(said)
     (states,) = fleet.highstate("db").values()
     assert failed(states) == []
     fleet.eventually(lambda: web.missing(fleet, "web02") == [], 30, why="web02 did not recover")
+
+
+OWED = {
+    "redis": ("/etc/redis/users.conf", ["redis-service"]),
+    "beanstalkd": (
+        "/etc/default/beanstalkd /etc/insync/mailer/settings.json",
+        ["app-mailer-release", "beanstalkd-service"],
+    ),
+    "dev": ("/etc/systemd/system/devpi.service /etc/nginx/nginx.conf", ["devpi-nginx-service", "devpi-service"]),
+    "db": ("/etc/systemd/system/mariadb.service.d/insync.conf", ["mariadb-service"]),
+    "web-lb02": ("/etc/haproxy/haproxy.cfg", ["haproxy-service"]),
+}
+
+
+def test_a_restart_that_an_earlier_run_did_not_come_to_is_made_up_for(fleet):
+    """Its files are as declared, and newer than what has read them."""
+    pid = web.main_pid(fleet, "web-lb02", "haproxy")
+    for server, (files, _) in OWED.items():
+        fleet.ok(server, "touch", *files.split())
+    foretold = {server: planned(states) for server, states in fleet.highstate(list(OWED), "test=True").items()}
+    done = fleet.highstate(list(OWED))
+    assert foretold == {server: states for server, (_, states) in OWED.items()}
+    for server, states in done.items():
+        assert (failed(states), changed(states)) == ([], OWED[server][1]), server
+    for server, states in fleet.highstate(list(OWED)).items():
+        assert (failed(states), changed(states)) == ([], []), server
+    assert web.main_pid(fleet, "web-lb02", "haproxy") == pid, "reloaded, not restarted"
+    fleet.eventually(lambda: web.get(fleet, "/version")[0] == 200, 30)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_settings_of_a_role_that_nobody_plays_are_told(copies):
     settings.write_text("web: {apps: {}}\nweb_bl: {acme: {}}\n")
     assert insync_check.problems(*copies) == ["settings.yaml: no server plays 'web_bl'; did you mean 'web_lb'?"]
     settings.write_text("web: [apps]\n")
-    assert insync_check.problems(*copies) == ["settings.yaml: web: expected a mapping"]
+    assert insync_check.problems(*copies) == ["settings.yaml: web: ['apps'] is not a mapping, as what it replaces is"]
 
 
 def test_a_missing_certificate_is_told(copies):
