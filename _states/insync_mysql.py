@@ -105,7 +105,7 @@ def _server(socket):
         raise CommandExecutionError(str(exc)) from exc
     except pymysql.MySQLError as exc:
         reason = re.sub(r"\*[0-9A-F]{40}", "*", str(exc.args[-1]))
-        raise CommandExecutionError(f"MariaDB at {socket}: {reason}") from exc
+        raise CommandExecutionError(f"MariaDB at {socket}: {reason}; see 'journalctl -u mariadb'") from exc
 
 
 def _rows(connection, statement):

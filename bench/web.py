@@ -51,12 +51,11 @@ def _milliseconds(said, percent):
 
 
 def seconds_to_mail(fleet):
-    """Return the seconds from a sign-up's answer to its mail at the relay."""
-    recipient = web.address("bench")
+    """Return the seconds from a sign-up to its mail at the relay."""
+    recipient, begun = web.address("bench"), time.monotonic()
     status, answer = web.sign_up(fleet, recipient)
     if status != 201:
         raise SystemExit(f"sign-up: {status}: {answer}")
-    begun = time.monotonic()
     while not web.mails_to(fleet, recipient):
         if time.monotonic() - begun > 60:
             raise SystemExit(f"no mail to {recipient} within a minute")
