@@ -144,6 +144,8 @@ def here(balancer, pool="web"):
 def test_status_tells_what_is_asked_and_how_it_is(side, lb):
     with load_balancer(side) as balancer:
         balancer.open("web-blue", "license-blue", "license-green")
+        for server in (LB, OTHER):
+            balancer.wait("web-green", server, "DOWN")
         found = lb("status")
         assert set(found) == {"web", "license"} == set(side["pillar"]["haproxy"]["pools"])
         assert (
