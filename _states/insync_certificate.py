@@ -123,7 +123,7 @@ def _ordered(command, directory):
     log = _read(_LOG).decode(errors="replace") if "An unexpected error occurred" in output else ""
     if insync_certificate.refusal(log)[0] == "accountDoesNotExist":
         url = urllib.parse.urlsplit(directory or _DEFAULT)
-        shutil.rmtree(_CERTBOT / "accounts" / url.netloc / url.path.lstrip("/"))
+        shutil.rmtree(_CERTBOT / "accounts" / url.netloc / url.path.lstrip("/"), ignore_errors=True)
         return False
     raise CommandExecutionError(f"{directory or 'the CA'}: {insync_certificate.reason(output, log)}")
 

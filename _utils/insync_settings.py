@@ -8,10 +8,11 @@ import insync_site
 import salt.utils.dictupdate
 
 FILE = "settings.yaml"
-# Amounts with a unit, as the services that get them write it.
+# Amounts with a unit, each as the services write it that get it: systemd would ignore a limit of 512MB or 1g.
 _AMOUNTS = {
-    "a size": re.compile(r"[0-9]+ ?[kmg]i?b?", re.IGNORECASE),
-    "a time": re.compile(r"[0-9]+ ?(us|ms|s|min|h|day|d)"),
+    "a size, in K, M, G or T": re.compile(r"[1-9][0-9]*[KMGT]"),
+    "a size, in kb, mb or gb": re.compile(r"[1-9][0-9]*[kmg]b"),
+    "a time": re.compile(r"[1-9][0-9]*(us|ms|s|min|h|day|d)"),
 }
 _KINDS = {bool: "true or false", int: "a whole number", str: "a text", list: "a list", dict: "a mapping"}
 
@@ -67,4 +68,11 @@ def _kind(default):
     for words, form in _AMOUNTS.items():
         if isinstance(default, str) and form.fullmatch(default):
             return words, lambda found, form=form: isinstance(found, str) and bool(form.fullmatch(found))
-    return _KINDS[type(default)], lambda found: type(found) is type(default)
+    words, needed = _KINDS.get(type(default), "of the same kind"), type(default) in (int, list) and default
+    if needed:
+        words += " above 0" if type(default) is int else " with something in it"
+    return words, lambda found: type(found) is type(default) and (not needed or _something(found))
+
+
+def _something(found):
+    return found > 0 if isinstance(found, int) else bool(found)

@@ -36,14 +36,21 @@ def read_at(unit, reloads=False):
     """
     Return when ``unit`` (str) has read its files last, in seconds since the epoch (float); 0 if it does not run.
 
-    reloads (bool): whether a reload counts; else it is the start.
+    reloads (bool): whether a reload counts that went well; else it is the start.
+    Raises UnitError if systemd does not tell.
     """
-    stamp = "StateChangeTimestamp" if reloads else "ExecMainStartTimestamp"
-    shown = systemctl("show", "--timestamp=us+utc", f"--property=ActiveState,{stamp}", unit)
+    properties = "ActiveState,ExecMainStartTimestamp,ReloadResult,StateChangeTimestamp"
+    shown = systemctl("show", "--timestamp=us+utc", f"--property={properties}", unit)
     found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    if found["ActiveState"] not in ("active", "reloading") or not found[stamp]:
+    # One that failed changes the state too.
+    reloaded = reloads and found["ReloadResult"] == "success"
+    stamp = found["StateChangeTimestamp" if reloaded else "ExecMainStartTimestamp"]
+    if found["ActiveState"] not in ("active", "reloading") or not stamp:
         return 0.0
-    when = datetime.datetime.strptime(found[stamp], "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    try:
+        when = datetime.datetime.strptime(stamp, "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    except ValueError as exc:
+        raise UnitError(f"{unit}: systemd says {stamp!r}, which is no time") from exc
     return when.replace(tzinfo=datetime.UTC).timestamp()
 
 

@@ -7,6 +7,7 @@ failed, or the run was killed, the restart would be owed for ever.
 
 import os
 import pathlib
+import time
 
 import insync_systemd
 
@@ -29,7 +30,8 @@ def newer(paths, unit, reloads=False):
     reloads (bool): whether it reads them at a reload too.
     """
     read = insync_systemd.read_at(unit, reloads)
-    return [path for path in paths if read and _changed(pathlib.Path(path)) > read]
+    # What is from the future, by a clock that was wrong, would be newer than any start for as long.
+    return [path for path in paths if read and read < _changed(pathlib.Path(path)) <= time.time()]
 
 
 def _changed(path):

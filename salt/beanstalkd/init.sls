@@ -14,7 +14,7 @@ beanstalkd-directory:
     - require:
       - pkg: beanstalkd-package
 
-{#- Not checked by beanstalkd itself, which has no such mode; what varies here comes from the inventory's schema. #}
+{#- Not checked by beanstalkd itself, which has no such mode; what kind its numbers are is checked in the site's settings. #}
 beanstalkd-config:
   file.managed:
     - name: /etc/default/beanstalkd

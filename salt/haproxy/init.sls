@@ -105,6 +105,7 @@ haproxy-service:
     - watch:
       - file: haproxy-config
       - file: haproxy-unavailable-page
+      - insync_certificate: acme-self-signed
 
 haproxy-in-step:
   insync_lb.in_step:

@@ -55,20 +55,10 @@ mariadb-unit:
 mariadb-service:
   insync_unit.running:
     - name: mariadb
-    - require:
-      - file: mariadb-tls
     - watch:
       - file: mariadb-config
-      - file: mariadb-unit
-
-{#- Connections live on; new ones see the new certificate. #}
-mariadb-certificate-in-use:
-  cmd.run:
-    - name: mariadb --execute 'FLUSH SSL'
-    - require:
-      - insync_unit: mariadb-service
-    - onchanges:
       - file: mariadb-tls
+      - file: mariadb-unit
 
 mariadb-databases:
   insync_mysql.databases:

@@ -40,13 +40,25 @@ def test_what_was_written_after_the_unit_has_read_it(tmp_path, read_at):
     assert insync_watched.newer(paths, "unit") == [str(file)], "where a link leads is not looked at"
     read_at(500)
     assert insync_watched.newer(paths, "unit") == [str(file), str(folder), str(link)]
+    os.utime(file, (9e9, 9e9))
+    assert insync_watched.newer([str(file)], "unit") == [], "from the future"
     read_at(0)
     assert insync_watched.newer(paths, "unit") == [], "what does not run has read nothing"
 
 
 def test_when_a_unit_has_read_its_files(monkeypatch):
-    shown = "ActiveState={}\nExecMainStartTimestamp=Thu 2026-11-26 08:00:00.250000 UTC\n"
-    monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: shown.format("active"))
+    def says(state, reload="success", start="Thu 2026-11-26 08:00:00.250000 UTC"):
+        stamps = f"ExecMainStartTimestamp={start}\nStateChangeTimestamp=Thu 2026-11-26 09:00:00.250000 UTC\n"
+        said = f"ActiveState={state}\nReloadResult={reload}\n{stamps}"
+        monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: said)
+
+    says("active")
     assert insync_systemd.read_at("unit") == 1795680000.25
-    monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: shown.format("failed"))
+    assert insync_systemd.read_at("unit", reloads=True) == 1795683600.25
+    says("active", reload="exit-code")
+    assert insync_systemd.read_at("unit", reloads=True) == 1795680000.25, "what failed has read nothing"
+    says("failed")
     assert insync_systemd.read_at("unit") == 0
+    says("active", start="n/a")
+    with pytest.raises(insync_systemd.UnitError, match="unit: systemd says 'n/a'"):
+        insync_systemd.read_at("unit")
