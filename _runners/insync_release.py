@@ -342,20 +342,22 @@ def _recorded(journal, act, name, moving):
     try:
         done = act(moving)
     except (insync_release_run.Refused, insync_release_run.Failed) as exc:
-        _tell(journal.end(str(exc)), name)
+        _end(journal, name, str(exc))
         raise Refused(f"{name}: {exc}") from exc
     except BaseException as exc:
-        _tell(journal.end(f"ended by {type(exc).__name__}"), name)
+        _end(journal, name, f"ended by {type(exc).__name__}")
         raise
-    record = journal.end("ok", **done)
-    if journal.keep:
-        _tell(record, name)
+    record = _end(journal, name, "ok", **done)
     return {**done, **{key: record[key] for key in ("by", "seconds", "phases", "unrecorded") if key in record}}
 
 
-def _tell(record, name):
-    with salt.utils.event.get_event("master", opts=__opts__, listen=False) as bus:
-        bus.fire_event(record, f"insync/release/{name}")
+def _end(journal, name, end, **facts):
+    record = journal.end(end, **facts)
+    # What only tells what it would do is no release that ended.
+    if journal.keep:
+        with salt.utils.event.get_event("master", opts=__opts__, listen=False) as bus:
+            bus.fire_event(record, f"insync/release/{name}")
+    return record
 
 
 def _status(app):

@@ -71,8 +71,6 @@ class Rollout(ReleaseRun):
         """Return the Place of the pool, after ending what a killed run has begun; Refused if the pool is not well."""
         with self.journal.phase("look", self._servers()):
             place, behind = self._place()
-            if behind:
-                self.journal.say(f"an earlier run ended early: {', '.join(behind)} is recorded now as it serves")
             if not self.test:
                 self._heal(place, behind)
             return place
@@ -81,6 +79,7 @@ class Rollout(ReleaseRun):
         kept = self.app.serving()
         with refusing("what serves cannot be recorded:\n"):
             if behind:
+                self.journal.say(f"an earlier run ended early: {', '.join(behind)} is recorded now as it serves")
                 self._commit(place.slot, place.release, place.previous, servers=behind)
             elif (kept.get("slot"), kept.get("release")) != (place.slot, place.release):
                 self.app.remember(place.slot, place.release)

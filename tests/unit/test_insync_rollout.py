@@ -367,3 +367,15 @@ def test_a_pool_that_is_not_well_is_left_alone():
     with pytest.raises(Refused, match="insync-wbe: not a package"):
         insync_rollout.Rollout(model, Quiet(), "alice").update(["insync-wbe"])
     assert recorded(model)["slot"] == "blue"
+
+
+def test_test_mode_does_not_say_that_it_records_what_a_killed_run_left():
+    model, said = Model(), []
+    model.active, model.running = "green", {server: {"blue": OLD, "green": NEW} for server in SERVERS}
+    model.here = {server: {OLD, NEW} for server in SERVERS}
+    journal = Quiet()
+    journal.say = said.append
+    insync_rollout.Rollout(model, journal, "alice", test=True).restart()
+    assert (said, "insync_slot.commit" in model.said) == ([], False)
+    run(model, "restart", journal)
+    assert "web-lb02, web02 is recorded now as it serves" in said[0]
