@@ -53,7 +53,9 @@ def status(app):
     nothing = dict.fromkeys(("release", "slot", "previous", "since", "by"))
     found = {}
     for slot, port in slots.slots.items():
-        found[slot] = {**insync_systemd.state(slots.unit(slot)), "release": slots.prepared(slot), "port": port}
+        unit = slots.unit(slot)
+        runs = {**insync_systemd.state(unit), "enabled": insync_systemd.enabled(unit)}
+        found[slot] = {**runs, "release": slots.prepared(slot), "port": port}
     told = {key: facts[key] for key in ("package", "index", "ca")}
     told["releases"] = [home.name.removeprefix(f"{slots.link.name}-") for home in _homes(slots)]
     return {**nothing, **(slots.record() or {}), "slots": found, "free_mib": _free(slots), **told}
@@ -207,10 +209,11 @@ def commit(app, slot, release, previous=None, by="", test=False):
         if changes or before.get("previous") != previous:
             slots.write(slot, release, previous, by)
         insync_venv.switch(slots.link, slots.home(release))
-        # At no moment does a reboot start neither; that the second reads everything again is enough for both.
+        # At no moment does a reboot start neither. Without a reload, for which systemd runs so much that customers
+        # notice; until there is another one, 'systemctl status' tells the former state, and 'is-enabled' the true one.
         insync_systemd.systemctl("enable", "--quiet", "--no-reload", unit)
         others = [slots.unit(other) for other in slots.slots if other != slot]
-        insync_systemd.systemctl("disable", "--quiet", *others)
+        insync_systemd.systemctl("disable", "--quiet", "--no-reload", *others)
         return {"changes": changes}
 
 

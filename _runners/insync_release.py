@@ -270,7 +270,7 @@ def release_requested(jid, server):
         answer = {"error": str(exc)}
     finally:
         # Whatever happens: the jobs wait for it.
-        insync_jobs.call(__opts__, servers, "insync_slot.answer", request.pool, str(jid), answer)
+        pool.on_servers("insync_slot.answer", str(jid), answer, servers=servers)
     return True
 
 
@@ -364,7 +364,7 @@ def _status(app):
     found = {"last": insync_journal.last(_RECORDS / app.name)}
     try:
         if not isinstance(app, insync_pool.Pool):
-            return {"servers": app.on_servers("insync_slot.status"), **found}
+            return {"servers": app.servers_status(), **found}
         balancer, servers = app.status()
     except insync_jobs.JobError as exc:
         answers = {"servers": exc.answers} if exc.function == "insync_slot.status" else {}
@@ -382,7 +382,7 @@ def _maintenance(verb, host, test, **options):
     def act(moving):
         balancer, test = moving.app.balancer, moving.test
         with moving.journal.phase(verb, host), insync_release_run.refusing():
-            return insync_jobs.call(__opts__, [balancer], f"lb.{verb}", host, test=test, **options)[balancer]
+            return moving.app.jobs.call([balancer], f"lb.{verb}", host, test=test, **options)[balancer]
 
     return _run(pool, f"insync.{verb} {host}", act, test)
 

@@ -47,7 +47,7 @@ def _apply(name, reload, forced):
     try:
         state = insync_systemd.state(name)
         verb = _verb(name, state, reload, forced)
-        todo = [] if state["enabled"] in ("enabled", "static") else ["enable"]
+        todo = [] if insync_systemd.enabled(name) in ("enabled", "static") else ["enable"]
         todo += [verb] if verb else []
         if not todo:
             return ret

@@ -1,10 +1,14 @@
 """Jobs for minions that have to answer: all of them, in time, and without an error."""
 
+import threading
+
 import salt.client
 
-# A server that is down is found in this many seconds, and asked once more for as many whether it is still at it.
+# Who does not answer in this many seconds is asked whether it is still at it, and has some more to say so: of what is
+# only looked at less, because nothing is half done where it is given up.
 ANSWER = 2
 STILL_AT_IT = 2
+STILL_LOOKING = 1
 
 
 class JobError(ValueError):
@@ -15,22 +19,38 @@ class JobError(ValueError):
         super().__init__("\n".join(f"{server}: {why}" for server, why in failed.items()))
 
 
-def call(opts, servers, function, *arguments, **keywords):
-    """
-    Call ``function`` (str) on ``servers`` (list of str); return {server: what it returned}.
+class Jobs:
+    """The jobs of one run; each thread keeps its connection to the master, which takes some time to make."""
 
-    opts (dict): the master's configuration.
-    Raises JobError unless every server answers without an error. There is no limit for one that is still at it.
-    """
-    client = salt.client.get_local_client(mopts=opts)
-    waits = {"timeout": ANSWER, "gather_job_timeout": STILL_AT_IT}
-    asked = {"tgt_type": "list", "full_return": True, **waits}
-    found = client.cmd(list(servers), function, list(arguments), kwarg=keywords or None, **asked)
-    failed = {server: _why(found.get(server)) for server in servers if _why(found.get(server))}
-    answers = {server: found[server]["ret"] for server in servers if server not in failed}
-    if failed:
-        raise JobError(function, failed, answers)
-    return answers
+    def __init__(self, opts):
+        """opts (dict): the master's configuration."""
+        self._opts, self._own = opts, threading.local()
+
+    def call(self, servers, function, *arguments, **keywords):
+        """
+        Call ``function`` (str) on ``servers`` (list of str); return {server: what it returned}.
+
+        Raises JobError unless every server answers without an error. There is no limit for one that is still at it.
+        """
+        return self._call(STILL_AT_IT, servers, function, arguments, keywords)
+
+    def look(self, servers, function, *arguments):
+        """Like ``call``, for what changes nothing and answers at once: who is down is found a second earlier."""
+        return self._call(STILL_LOOKING, servers, function, arguments, {})
+
+    def _call(self, still, servers, function, arguments, keywords):
+        asked = {"tgt_type": "list", "full_return": True, "timeout": ANSWER, "gather_job_timeout": still}
+        found = self._client().cmd(list(servers), function, list(arguments), kwarg=keywords or None, **asked)
+        failed = {server: _why(found.get(server)) for server in servers if _why(found.get(server))}
+        answers = {server: found[server]["ret"] for server in servers if server not in failed}
+        if failed:
+            raise JobError(function, failed, answers)
+        return answers
+
+    def _client(self):
+        if not hasattr(self._own, "client"):
+            self._own.client = salt.client.get_local_client(mopts=self._opts)
+        return self._own.client
 
 
 def joined(one, other):

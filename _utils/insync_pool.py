@@ -15,17 +15,21 @@ class Application:
         opts (dict): the master's configuration. inventory (dict): as insync_inventory.load returns it.
         name (str): the application, such as ``mailer``. servers (list of str): where it runs.
         """
-        self.name, self.servers, self._opts = name, servers, opts
+        self.name, self.servers, self.jobs = name, servers, insync_jobs.Jobs(opts)
         self._master = insync_inventory.hosts_with(inventory, insync_inventory.MASTER)[0]
 
     def on_servers(self, function, *arguments, servers=None, **keywords):
         """Call ``function`` (str) for this application on ``servers`` (all by default); return {server: answer}."""
-        return insync_jobs.call(self._opts, servers or self.servers, function, self.name, *arguments, **keywords)
+        return self.jobs.call(servers or self.servers, function, self.name, *arguments, **keywords)
+
+    def servers_status(self):
+        """Return {server: insync_slot.status}."""
+        return self.jobs.look(self.servers, "insync_slot.status", self.name)
 
     def resolve(self, pins, wanted, package, index, ca):
         """Ask the index once, on the master's server, for what insync_index.resolve returns (str)."""
         arguments = (pins, package, wanted, index, ca)
-        return insync_jobs.call(self._opts, [self._master], "insync_index.resolve", *arguments)[self._master]
+        return self.jobs.call([self._master], "insync_index.resolve", *arguments)[self._master]
 
     def lock(self, release):
         """Return what ``release`` (str) was built from (str), as ct1 recorded it or one of the servers has it."""
@@ -64,7 +68,7 @@ class Pool(Application):
     def status(self):
         """Return (what ``balancer_status`` returns, {server: insync_slot.status}); JobError if one does not answer."""
         with concurrent.futures.ThreadPoolExecutor(2) as both:
-            asked = [both.submit(self.balancer_status), both.submit(self.on_servers, "insync_slot.status")]
+            asked = [both.submit(self.balancer_status), both.submit(self.servers_status)]
         failed = [one.exception() for one in asked if one.exception()]
         if failed:
             raise failed[0] if len(failed) == 1 else insync_jobs.joined(*failed)
@@ -72,20 +76,19 @@ class Pool(Application):
 
     def balancer_status(self):
         """Return what the load balancer says of the pool (dict): active (slot), servers (its servers -> status)."""
-        found = self.on_balancer("lb.status")[self.name]
+        found = self.jobs.look([self.balancer], "lb.status", self.name)[self.balancer][self.name]
         # One failed check of a server that is up makes it "UP 1/2".
         servers = {host: said.split()[0] for host, said in found["slots"][found["active"]].items()}
         return {"active": found["active"], "servers": servers}
 
     def on_balancer(self, function, *arguments, **keywords):
         """Call ``function`` (str) for this pool on its load balancer; return the answer."""
-        answers = insync_jobs.call(self._opts, [self.balancer], function, self.name, *arguments, **keywords)
-        return answers[self.balancer]
+        return self.jobs.call([self.balancer], function, self.name, *arguments, **keywords)[self.balancer]
 
     def drain(self, server, by):
         """Let the load balancer ask ``server`` (str) no more, of any pool; return what lb.drain does."""
-        return insync_jobs.call(self._opts, [self.balancer], "lb.drain", server, by=by)[self.balancer]
+        return self.jobs.call([self.balancer], "lb.drain", server, by=by)[self.balancer]
 
     def undrain(self, server):
         """Let the load balancer ask ``server`` (str) again; return what lb.undrain does."""
-        return insync_jobs.call(self._opts, [self.balancer], "lb.undrain", server)[self.balancer]
+        return self.jobs.call([self.balancer], "lb.undrain", server)[self.balancer]

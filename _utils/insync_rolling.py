@@ -30,7 +30,7 @@ class Rolling(ReleaseRun):
 
     def _status(self):
         with refusing():
-            return self.app.on_servers("insync_slot.status")
+            return self.app.servers_status()
 
     def _move(self, before, release, previous):
         moved = release != before.release

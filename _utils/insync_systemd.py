@@ -25,11 +25,17 @@ def systemctl(verb, *arguments, seconds=SECONDS):
 
 
 def state(unit):
-    """Return a dict of str: ``active`` (active, inactive, failed ...), ``enabled``, ``pid`` (0 if it does not run)."""
-    shown = systemctl("show", "--property=ActiveState,UnitFileState,MainPID", unit)
+    """Return a dict of str: ``active`` (active, inactive, failed ...), ``pid`` (0 if it does not run)."""
+    shown = systemctl("show", "--property=ActiveState,MainPID", unit)
     found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     # A timer has no process.
-    return {"active": found["ActiveState"], "enabled": found["UnitFileState"], "pid": found.get("MainPID", "0")}
+    return {"active": found["ActiveState"], "pid": found.get("MainPID", "0")}
+
+
+def enabled(unit):
+    """Return whether a reboot starts ``unit``, in systemctl's words (str): enabled, disabled, static, masked ..."""
+    # Not the unit's property, which is as old as systemd's last reload.
+    return _run("systemctl", "is-enabled", unit).stdout.strip()
 
 
 def read_at(unit, reloads=False):

@@ -138,14 +138,15 @@ def _environment(ca, proxy):
 
 def _uv(arguments, environment, seconds):
     uv = pathlib.Path(sys.executable).with_name("uv")
-    command = [str(uv), "--quiet", "--color=never", *arguments]
+    # What serves beside it is to notice nothing of it.
+    command = ["nice", str(uv), "--quiet", "--color=never", *arguments]
     options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False, "umask": 0o022}
     try:
         done = subprocess.run(command, env=environment, timeout=seconds, **options)
     except subprocess.TimeoutExpired as exc:
         raise VenvError(f"uv {arguments[0]}: no end after {seconds} s") from exc
     except OSError as exc:
-        raise VenvError(f"{uv}: {exc.strerror}") from exc
+        raise VenvError(f"{command[0]}: {exc.strerror}") from exc
     if done.returncode != 0:
         raise VenvError(_reason(done.stderr or done.stdout) or f"uv {arguments[0]} ended with {done.returncode}")
 

@@ -11,7 +11,7 @@ from lab.settings import digest
 PARALLEL = 4
 SECONDS = 180
 # SYS_ADMIN: without it systemd ignores ProtectSystem= and its like in silence, and Debian's haproxy does not start.
-CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_PTRACE"
+CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE,SYS_PTRACE"
 # With it, systemd would mount cgroup v2 beside v1 and set an option there that is this machine's.
 INIT = ("/sbin/init", "systemd.legacy_systemd_cgroup_controller=1")
 CONFIG = f"{LABEL}-config"

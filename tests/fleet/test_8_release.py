@@ -22,6 +22,10 @@ def test_restart_web_on_all_servers_at_once(fleet):
         assert {"in_flight", "seconds", "phases", "by"} <= told.keys()
     assert len(running.report.switches) == 1, "all servers change in the same moment"
     assert active(fleet) == (told["changes"]["slot"]["new"], release)
+    for server in POOL:
+        pid = web.main_pid(fleet, server, f"web@{told['slot']['new']}")
+        nice = fleet.ok(server, "ps", "-o", "ni=", "--pid", pid, "--ppid", pid).split()
+        assert set(nice) == {"0"} and len(nice) > 1, "it starts behind the others, but serves beside them"
     fleet.eventually(lambda: web.main_pid(fleet, "web02", f"web@{slot}") == "0", 30, why="the old one is not stopped")
 
 

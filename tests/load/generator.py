@@ -42,6 +42,7 @@ import urllib.parse
 import uuid
 
 STAMP = b"x-insync-release"
+SLOWEST = 100
 AT_MOST = 50
 # How long a release must answer most requests so that its return is a switch, and not a stray reply.
 SETTLE = 1.0
@@ -464,6 +465,8 @@ def windows(marks, ended, answered, failures):
     """
     Return a dict for each window between two marks, in their order; a request belongs to the one that it was begun in.
 
+    ``slowest_ms`` of each are the latencies of its slowest requests, so that a percentile of several runs can be told.
+
     marks (list of (time, name)), ended (float): the run's.
     answered (list of Answered), failures (list of dict): all of the run.
     """
@@ -478,7 +481,9 @@ def windows(marks, ended, answered, failures):
     found = []
     for number, ((at, name), until) in enumerate(zip(marks, [*begins[1:], ended], strict=True)):
         told = {"name": name, "from": at + EPOCH, "until": until + EPOCH, "failed": len(failed[number])}
-        found.append({**told, "ms": percentiles(quick[number]), "slow_ms": percentiles(slow[number])})
+        slowest = [round(one * 1000, 2) for one in sorted(quick[number], reverse=True)[:SLOWEST]]
+        latencies = {"ms": percentiles(quick[number]), "slow_ms": percentiles(slow[number]), "slowest_ms": slowest}
+        found.append({**told, **latencies})
     return found
 
 

@@ -32,6 +32,9 @@ class Model:
             raise insync_jobs.JobError(function, dict.fromkeys(broken, "broken"), answers)
         return answers
 
+    def servers_status(self):
+        return self.on_servers("insync_slot.status")
+
     def status(self, server):
         release, previous = self.runs[server]
         releases = self.here.get(server, [OLD, NEW, OLDER])

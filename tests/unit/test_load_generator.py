@@ -360,6 +360,7 @@ def test_windows_take_requests_by_when_they_were_begun():
         ("restart", 200, None, 1),
     ]
     assert [round(one["until"] - one["from"], 3) for one in told] == [2, 3, 5]
+    assert [one["slowest_ms"] for one in told] == [[9000], [100], [200]]
 
 
 def orders(*steps):
