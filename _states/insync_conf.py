@@ -9,15 +9,15 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_conf"
 
 # What the exit codes of `jt sconf load` mean.
-_NOT_THERE, _BAD_INPUT, _UNREACHABLE = 1, 2, 3
+_NOT_THERE, _BAD_INPUT, _UNREACHABLE, _REFUSED = 1, 2, 3, 4
 _REMEDIES = {
     _NOT_THERE: "; the conf server learns of a new one when it starts: 'salt-run insync.restart conf_server'",
     _BAD_INPUT: "; mend pillar/role/conf_server.sls, nothing was loaded",
 }
 
 
-class Unreachable(CommandExecutionError):
-    """The conf server does not answer."""
+class NotYet(CommandExecutionError):
+    """The conf server does not answer, or does not let us in."""
 
 
 def __virtual__():
@@ -55,8 +55,8 @@ def loaded(name, declared, command, environment, numbers=None):
         if __opts__["test"]:
             return {**ret, "changes": changes, "result": None, "comment": f"{name}: would be loaded"}
         done = _jt(command, environment, values)
-    except Unreachable as exc:
-        # In test mode a run would start it first.
+    except NotYet as exc:
+        # In test mode a run would start it, and write our token, first.
         return {**ret, "result": None if __opts__["test"] else False, "comment": f"{name}: {exc}"}
     except (insync_conf.ConfError, SaltException) as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
@@ -86,7 +86,7 @@ def _jt(command, environment, values):
     if done["retcode"] == 0:
         return _answer(done["stdout"])
     said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
-    error = Unreachable if done["retcode"] == _UNREACHABLE else CommandExecutionError
+    error = NotYet if done["retcode"] in (_UNREACHABLE, _REFUSED) else CommandExecutionError
     raise error(f"{said or 'jt said nothing'}{_REMEDIES.get(done['retcode'], '')}")
 
 

@@ -133,7 +133,8 @@ def _environment(ca, proxy):
     # Certificates are checked against this file only: the system's, or that of the fleet's own authority.
     own["SSL_CERT_FILE"] = str(ca or "/etc/ssl/certs/ca-certificates.crt")
     own |= {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy} if proxy else {}
-    return {**kept, **own, "UV_HTTP_TIMEOUT": "30"}
+    # One processor at most: the others are for who is served meanwhile.
+    return {**kept, **own, "UV_HTTP_TIMEOUT": "30", "UV_CONCURRENT_INSTALLS": "1"}
 
 
 def _uv(arguments, environment, seconds):

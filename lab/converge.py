@@ -12,6 +12,8 @@ from lab import podman
 from lab.errors import LabError
 
 DEADLINE = 1800
+# Who has not returned in so many seconds is asked whether it is still at it.
+SILENT = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def highstate(servers, progress):
     progress (Progress): told as each server returns.
     """
     results = {}
-    for name, answer in call(servers, "state.highstate"):
+    for name, answer in call(servers, "state.highstate", f"--timeout={SILENT}"):
         result = results[name] = result_of(answer)
         progress.waiting.discard(name)
         progress.say(f"{name}: {_words(result)} ({len(results)} of {len(servers)})")

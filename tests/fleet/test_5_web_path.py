@@ -1,5 +1,6 @@
 """From a request on www.insynchq.com to a delivered mail, and what happens when a part of the way is missing."""
 
+import contextlib
 import json
 import re
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY, changed, planned
+from tests.fleet.load import load
 from tests.fleet.web import Stopped
 
 JT_SETTINGS = "JT_TOKEN_FILE=/etc/insync/jt/token INSYNC_SETTINGS=/etc/insync/jt/settings.json"
@@ -180,17 +182,35 @@ def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, nam
     wait_for_mail(fleet, recipient)
 
 
+@contextlib.contextmanager
+def cut(fleet, server, to):
+    """In the block ``server`` gets no answer from ``to``, as if that had lost its power."""
+    drop = f"ip daddr {INVENTORY['hosts'][to]['private']} drop"
+    chain = f"chain out {{\ntype filter hook output priority 0;\n{drop}\n}}"
+    fleet.ok(server, "nft", "-f", "-", stdin=f"table ip cut {{\n{chain}\n}}\n")
+    try:
+        yield
+    finally:
+        fleet.ok(server, "nft", "delete", "table", "ip", "cut")
+
+
 def test_a_backend_that_is_not_ready_gets_no_request(fleet):
     """Its own way to redis is cut: the other backend serves alone, and nobody in the world notices."""
-    drop = f"ip daddr {INVENTORY['hosts']['redis']['private']} drop"
-    chain = f"chain out {{\ntype filter hook output priority 0;\n{drop}\n}}"
-    fleet.ok("web02", "nft", "-f", "-", stdin=f"table ip cut {{\n{chain}\n}}\n")
-    try:
+    with cut(fleet, "web02", "redis"):
         fleet.eventually(lambda: web.missing(fleet, "web02") == ["redis"], 30, why="web02 does not notice")
         fleet.eventually(lambda: hosts_that_answer(fleet) == {"web-lb02"}, 15, why="web02 is still asked")
-    finally:
-        fleet.ok("web02", "nft", "delete", "table", "ip", "cut")
     ready_again(fleet)
+
+
+def test_licenses_are_answered_while_their_cache_is_silent(fleet):
+    """Not refused, as by a server that is up: nobody may wait for it, nor HAProxy take the servers out."""
+    with cut(fleet, LICENSES[0], "redis"), cut(fleet, LICENSES[1], "redis"):
+        fleet.eventually(lambda: web.missing(fleet, LICENSES[0], "license") == ["redis"], 30)
+        with load(fleet, "license", rate=100, keepalive=32) as running:
+            time.sleep(12)
+    assert running.report.failed == [], running.report
+    assert running.report.ms["p50"] < 200, "one in five seconds waits for it, and nobody else"
+    fleet.eventually(lambda: web.missing(fleet, LICENSES[0], "license") == [], 30)
 
 
 def test_a_backend_that_is_stopped_is_missed_by_nobody(fleet):

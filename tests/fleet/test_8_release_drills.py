@@ -39,7 +39,7 @@ def former_release(fleet):
 def moves(fleet, drills, name, verbs, seconds_of):
     """Run each of ``verbs`` (lists of str) while at least as many customers as wanted are served."""
     for number in range(1, drills.size(1, 10) + 1):
-        with strict(fleet, rate=300, least=drills.size(2_000, 50_000)) as running:
+        with strict(fleet, rate=drills.size(300, 500), least=drills.size(2_000, 50_000)) as running:
             running.mark("verbs")
             seconds = [ran(fleet, *verb)[seconds_of] for verb in verbs]
             running.mark("after")

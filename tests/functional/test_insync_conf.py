@@ -26,10 +26,11 @@ def loaded(opts, tmp_path):
     return _loaded
 
 
-def test_a_server_that_a_run_would_start_first_fails_no_test_mode(loaded, testmode):
-    result = loaded(3, "conf server unreachable: refused", testmode)
+@pytest.mark.parametrize("code, said", [(3, "conf server unreachable: refused"), (4, "the token is missing or wrong")])
+def test_what_a_run_would_mend_first_fails_no_test_mode(loaded, testmode, code, said):
+    result = loaded(code, said, testmode)
     assert (result["result"], result["changes"]) == (None if testmode else False, {})
-    assert "conf server unreachable" in result["comment"]
+    assert said in result["comment"]
 
 
 @pytest.mark.parametrize(

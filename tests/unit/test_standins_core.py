@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from insync_core import conf, confserver, faults, mail, notify, settings
+from insync_core import conf, confserver, faults, mail, notify, rest, settings
 from insync_core.errors import Unavailable, needed
 from insync_core.readiness import Readiness
 
@@ -166,14 +166,29 @@ def test_readiness_does_not_wait_for_what_hangs_nor_begins_it_again(monkeypatch)
         return "here"
 
     readiness = Readiness({"mysql": hangs, "redis": lambda: "here"})
-    for _ in range(2):
+    for longest in (5, 0.15):
+        began = time.monotonic()
         assert readiness.answer() == {
             "mysql": {"ok": False, "detail": "no answer within 0.2 s"},
             "redis": {"ok": True, "detail": "here"},
         }
+        assert time.monotonic() - began < longest, "what hangs is waited for once"
     assert len(calls) == 1
     end.set()
     assert readiness.answer()["mysql"]["ok"]
+
+
+def test_what_is_silent_keeps_one_caller_waiting_at_a_time(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(rest.time, "monotonic", lambda: now[0])
+    cache = rest.Rest(5)
+    assert cache.over() and cache.over(), "one that is well is asked by all"
+    cache.begin()
+    assert not cache.over()
+    now[0] += 6
+    assert cache.over() and not cache.over(), "one tries, the others go without"
+    cache.end()
+    assert cache.over() and cache.over()
 
 
 def test_readiness_names_what_is_missing():

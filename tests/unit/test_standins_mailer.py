@@ -132,6 +132,13 @@ def test_what_is_not_about_the_mail_counts_as_no_try(mailer):
     assert (queue.done, ledger.state, ledger.attempts, counted(made)) == (["close"], "new", 0, {})
 
 
+def test_a_mail_at_which_the_relay_hangs_up_is_no_try_and_the_others_go_first(mailer):
+    queue, ledger = Queue(), Ledger()
+    made = mailer(queue, ledger, smtp.HungUp("gone"))
+    made.step()
+    assert (queue.done, ledger.state, ledger.attempts, counted(made)) == (["release 60"], "new", 0, {})
+
+
 def test_mysql_gone_after_the_sending_does_not_send_it_twice(mailer):
     queue, ledger = Queue(), Ledger()
     made = mailer(queue, ledger, None)
@@ -197,8 +204,8 @@ MAILING = mail.Mail("id-1", "x@customer.test", "Sübject", "Zeile ü\n", "Insync
         ("connect", smtplib.SMTPConnectError(554, b"no"), Unavailable),
         ("starttls", smtplib.SMTPNotSupportedError("STARTTLS extension not supported by server."), Unavailable),
         ("login", smtplib.SMTPAuthenticationError(535, b"wrong"), Unavailable),
-        ("send", smtplib.SMTPServerDisconnected("gone"), Unavailable),
-        ("send", TimeoutError("timed out"), Unavailable),
+        ("send", smtplib.SMTPServerDisconnected("gone"), smtp.HungUp),
+        ("send", TimeoutError("timed out"), smtp.HungUp),
         ("send", smtplib.SMTPSenderRefused(530, b"log in first", "x"), Unavailable),
         ("send", smtplib.SMTPDataError(421, b"closing"), Unavailable),
         ("send", smtplib.SMTPDataError(451, b"later"), smtp.Later),

@@ -12,9 +12,9 @@ NEEDS = {"host": str, "port": int, "user": str, "password": str}
 SECONDS = 2
 
 
-def client(conf, ca_file):
-    """Return the client of this process for ``conf`` (dict: what NEEDS names)."""
-    return _client(conf["host"], conf["port"], conf["user"], conf["password"], ca_file)
+def client(conf, ca_file, seconds=SECONDS):
+    """Return the client of this process for ``conf`` (dict: what NEEDS names); ``seconds`` (float) is its patience."""
+    return _client(conf["host"], conf["port"], conf["user"], conf["password"], ca_file, seconds)
 
 
 def check(conf, ca_file):
@@ -24,8 +24,8 @@ def check(conf, ca_file):
     return f"{conf['host']} as {conf['user']}"
 
 
-@functools.lru_cache(maxsize=1)
-def _client(host, port, user, password, ca_file):
+@functools.lru_cache(maxsize=2)
+def _client(host, port, user, password, ca_file, seconds):
     return redis.Redis(
         host=host,
         port=port,
@@ -37,8 +37,8 @@ def _client(host, port, user, password, ca_file):
         ssl_check_hostname=True,
         # The plain protocol: the newer one sends commands that an application's user may not call.
         protocol=2,
-        socket_connect_timeout=SECONDS,
-        socket_timeout=SECONDS,
+        socket_connect_timeout=seconds,
+        socket_timeout=seconds,
         # Who asks decides whether to ask again: INCR twice counts twice.
         retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
         decode_responses=True,

@@ -5,12 +5,15 @@ import re
 import socket
 
 import redis
-from insync_core import application, cache, log, mysql, program
+from insync_core import application, cache, log, mysql, program, rest
 
 from insync_license import _build
 
 NEEDS = {"mysql": mysql.NEEDS, "redis": cache.NEEDS}
 KEPT_SECONDS = 60
+# The cache is to save time: it gets this much (seconds), and is left alone for a while where it takes more.
+PATIENCE = 0.3
+REST_SECONDS = 5
 NOT_THERE = ({"error": "no such license"}, 404)
 HOST = socket.gethostname()
 _KEY = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -21,6 +24,7 @@ checks = {
     "mysql": lambda: mysql.check(conf.values()["mysql"], ca_file, "licenses"),
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
 }
+resting = rest.Rest(REST_SECONDS)
 application = application.create("insync-license", _build, checks, conf, drills_below="/license", optional=["redis"])
 
 
@@ -37,16 +41,20 @@ def license_of(key):
     if not _KEY.fullmatch(key):
         return NOT_THERE
     values = conf.values()
-    try:
-        return _cached(values, key)
-    except redis.RedisError as exc:
-        # Slower, and as right.
-        log.say("no-cache", reason=type(exc).__name__)
-        return _read(values, key) or NOT_THERE
+    if resting.over():
+        try:
+            found = _cached(values, key)
+            resting.end()
+            return found
+        except redis.RedisError as exc:
+            resting.begin()
+            log.say("no-cache", reason=type(exc).__name__)
+    # Slower, and as right.
+    return _read(values, key) or NOT_THERE
 
 
 def _cached(values, key):
-    client, name = cache.client(values["redis"], ca_file), f"license:{key}"
+    client, name = cache.client(values["redis"], ca_file, PATIENCE), f"license:{key}"
     kept = client.get(name)
     if kept:
         return json.loads(kept)

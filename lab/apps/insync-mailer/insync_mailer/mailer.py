@@ -3,7 +3,8 @@ The mailer: takes jobs from the queue and sends them as mails.
 
 A mail is refused for now (4xx): its job is released with a delay, `retry.attempts` tries in all, then buried.
 Refused for good (5xx), or no mail at all: buried at once. What is not about the mail (SMTP, MySQL, beanstalkd or the
-conf is not there, the password is wrong) counts as no try: the job goes back and everything waits.
+conf is not there, the password is wrong) counts as no try: the job goes back and everything waits. A relay that ends at
+a mail counts as no try either, but the others go first.
 """
 
 import contextlib
@@ -100,6 +101,10 @@ class Mailer:
             self._bury(job, str(exc), mailing.id)
         except smtp.Later as exc:
             self._later(values["retry"], job, mailing, entry, str(exc))
+        except smtp.HungUp as exc:
+            # No try of it; but were it not put off, it would be the first again, and no other mail be sent.
+            log.say("put-off", id=mailing.id, reason=str(exc))
+            self._queue.release(job, delay=values["retry"]["delay_seconds"])
         else:
             self._sent(job, mailing, entry)
 

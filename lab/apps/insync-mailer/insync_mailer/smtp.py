@@ -19,6 +19,10 @@ class Later(Exception):
     """The server does not take this mail now (4xx)."""
 
 
+class HungUp(Exception):
+    """The server ended at this mail: that may be the mail's fault or not."""
+
+
 class Never(Exception):
     """The server does not take this mail (5xx), or it cannot be sent at all."""
 
@@ -28,7 +32,7 @@ def send(conf, mailing):
     Send ``mailing`` (insync_core.mail.Mail).
 
     conf (dict): what NEEDS names.
-    Raises Later, Never, or Unavailable where it is not about this mail.
+    Raises Later, Never, HungUp, or Unavailable where it is not about this mail.
     """
     try:
         message = compose(mailing)
@@ -41,6 +45,8 @@ def send(conf, mailing):
             raise _refused(*exc.recipients[mailing.to]) from exc
         except smtplib.SMTPResponseException as exc:
             raise _refused(exc.smtp_code, exc.smtp_error) from exc
+        except (smtplib.SMTPServerDisconnected, OSError) as exc:
+            raise HungUp(reason(exc)) from exc
 
 
 def check(conf):
