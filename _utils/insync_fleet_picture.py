@@ -22,6 +22,8 @@ OUTSIDE = {
     ("world", "world"): '  "world" [shape=ellipse style=filled width=1 fillcolor="#dddddd"]',
     FLEET: f'  "{FLEET[1]}" [fillcolor="#f7f7f7" width=9 height=0.35]',
 }
+# What servers of a role ask on the internet, where a way ends.
+BEYOND = {"web_lb": "ACME authority", "mailer": "mail relay", "pypi_server": "public index"}
 ARROWS = ("#1f5fa8", "#a8431f", "#2c7a36", "#6b3fa0", "#8a6d00", "#00707a")
 MARK = "sha256 of the DOT source: "
 HEAD = """digraph fleet {
@@ -50,13 +52,14 @@ def arrows(inventory):
 def way(inventory, role):
     """
     Return ``inventory`` (dict) cut down to the way behind ``role`` (str): its servers and all that they need, with what
-    they offer each other and the world. What every server offers or uses is left out.
+    they offer each other and the world, and whom they ask there. What every server offers or uses is left out.
     """
     names = insync_inventory.with_needed(inventory, insync_inventory.hosts_with(inventory, role))
     hosts = {name: inventory["hosts"][name] for name in names}
     common = {insync_inventory.BASE, insync_inventory.MASTER, insync_inventory.GATEWAY}
     services = {name: service for name, service in inventory["services"].items() if service["role"] not in common}
-    return {**inventory, "hosts": hosts, "services": services}
+    beyond = {name: BEYOND[role] for name, host in hosts.items() for role in host["roles"] if role in BEYOND}
+    return {**inventory, "hosts": hosts, "services": services, "beyond": beyond}
 
 
 def _together(inventory, pairs):
@@ -101,6 +104,9 @@ def dot(inventory):
         # Of two arrows between the same ends, one is written the other way round: so their labels stand side by side.
         back = arrow[::-1] in list(drawn)[: list(drawn).index(arrow)]
         lines.append(_arrow(inventory, arrow, services, colours[services[0]], back))
+    for name, where in inventory.get("beyond", {}).items():
+        lines.append(f'  "{where}" [shape=ellipse style=filled width=1 fillcolor="#dddddd"]')
+        lines.append(f'  "{name}" -> "{where}" [color="#777777"]')
     return "\n".join([*lines, "}"]) + "\n"
 
 

@@ -117,6 +117,7 @@ def test_the_picture_shows_every_server_and_marks_the_candidates():
     web = xml.etree.ElementTree.parse(DOCS / "web.svg")
     shown = {text.text.strip() for text in web.iter("{http://www.w3.org/2000/svg}text")}
     assert {"world", "web-lb02", "web02", "license01", "db", "redis", "beanstalkd", "ct1", "dev"} <= shown
+    assert {"mail relay", "ACME authority", "public index"} <= shown, "where the way ends"
     assert not {"sendy", "wiki", "ssh 22"} & shown
     marks = [text for text in texts if text.startswith("candidate: ")]
     assert len(marks) == sum(host["lifecycle"] == "candidate" for host in hosts.values())
