@@ -18,8 +18,9 @@ FILLS = {
     "test": "#f7e6ef",
     "unknown": "#eeeeee",
 }
+ABROAD = '[shape=ellipse style=filled width=1 fillcolor="#dddddd"]'
 OUTSIDE = {
-    ("world", "world"): '  "world" [shape=ellipse style=filled width=1 fillcolor="#dddddd"]',
+    ("world", "world"): f'  "world" {ABROAD}',
     FLEET: f'  "{FLEET[1]}" [fillcolor="#f7f7f7" width=9 height=0.35]',
 }
 # What servers of a role ask on the internet, where a way ends.
@@ -105,7 +106,7 @@ def dot(inventory):
         back = arrow[::-1] in list(drawn)[: list(drawn).index(arrow)]
         lines.append(_arrow(inventory, arrow, services, colours[services[0]], back))
     for name, where in inventory.get("beyond", {}).items():
-        lines.append(f'  "{where}" [shape=ellipse style=filled width=1 fillcolor="#dddddd"]')
+        lines.append(f'  "{where}" {ABROAD}')
         lines.append(f'  "{name}" -> "{where}" [color="#777777"]')
     return "\n".join([*lines, "}"]) + "\n"
 

@@ -86,7 +86,7 @@ def measured(fleet, command, good=(0,)):
     print(f"{' '.join(command)[:100]}: {seconds:.1f} s, {report}", flush=True)
     return {
         "seconds": seconds,
-        "watched": json.loads(fleet.ok("ct1", "cat", release.JOURNAL))["phases"].get("watch", 0),
+        "unwatched": seconds - (_watch(fleet) if command[0] == "salt-run" else 0),
         "requests": report.sent,
         "failed": report.failed_count,
         "amiss": sum(map(len, reconciled(fleet, report).values())),
@@ -96,6 +96,11 @@ def measured(fleet, command, good=(0,)):
         "during": report.window("during"),
         "whole": report.switches[-1]["at"] - began if report.switches else seconds,
     }
+
+
+def _watch(fleet):
+    """The seconds that the last of our runs watched for."""
+    return json.loads(fleet.ok("ct1", "cat", release.JOURNAL))["phases"].get("watch", 0)
 
 
 def verb(*words):
@@ -217,7 +222,7 @@ def _page(found, flip):
         _both(found, "lowest share of servers that serve", lambda all_of: f"{min(one['share'] for one in all_of):.0%}"),
         _wall(found, "restart of the pool, seconds", "restart"),
         _wall(found, "update of two packages, seconds", "update"),
-        _unwatched(found),
+        _wall(found, "the same without the watch, which the playbook has not", "update", "unwatched"),
         _wall(found, "the same, until only the new release answers", "update", "whole"),
         _wall(found, "back to the former release, seconds", "back"),
         _wall(found, "the same, until only the former release answers", "back", "whole"),
@@ -251,17 +256,6 @@ def _wall(found, name, what, key="seconds"):
         f"{middle:.1f} ({values[0]:.1f} to {values[-1]:.1f})" for middle, values in zip(middles, sides, strict=True)
     ]
     return [name, *told, f"{middles[1] / middles[0]:.2f}"]
-
-
-def _unwatched(found):
-    """The update without the watch: the playbook has none."""
-    bare = [
-        {side: {"update": {"seconds": told["update"]["seconds"]}} for side, told in one.items() if side != "silent"}
-        for one in found
-    ]
-    for one, whole in zip(bare, found, strict=True):
-        one["ours"]["update"]["seconds"] -= whole["ours"]["update"]["watched"]
-    return _wall(bare, "the same without the watch, which the playbook has not", "update")
 
 
 def _slow(figures, window):
