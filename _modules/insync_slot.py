@@ -83,7 +83,7 @@ def lock(app, release):
 @_told
 def build(app, pins, test=False):
     """
-    Build the virtualenv of a release, unless it is here already.
+    Build the virtualenv of a release, unless it is here already; those of old ones are removed before.
 
     app (str): the application.
     pins (str): the lock: requirements, each with ``==`` and hashes.
@@ -102,10 +102,13 @@ def build(app, pins, test=False):
     release, began = insync_venv.release_id(pins), time.monotonic()
     if test:
         return {"release": release, "built": False, "seconds": 0.0}
+    if not insync_venv.is_complete(slots.home(release)):
+        prune(app)
     if _free(slots) < FREE_MIB:
         left = f"only {_free(slots)} MiB are free in {slots.link.parent}"
-        raise CommandExecutionError(f"{left}, a release needs {FREE_MIB}; 'insync_slot.prune {app}' removes old ones")
-    built = insync_venv.build(slots.home(release), pins, index=facts["index"], ca=facts["ca"])
+        more = f"'insync_slot.prune {app} keep=0' leaves only what is in use"
+        raise CommandExecutionError(f"{left}, a release needs {FREE_MIB}; {more}")
+    built = insync_venv.build(slots.home(release), pins, former=slots.link, index=facts["index"], ca=facts["ca"])
     return {"release": release, "built": built, "seconds": round(time.monotonic() - began, 2)}
 
 
@@ -351,8 +354,8 @@ def prune(app, keep=3, test=False):
         record = slots.record() or {}
         used = {record.get("release"), record.get("previous")}
         used |= {slots.prepared(slot) for slot in slots.slots}
-        homes = sorted(slots.link.parent.glob(f"{slots.link.name}-*/"), key=lambda home: home.stat().st_mtime)
-        old = [home for home in homes[:-keep] if home.name.removeprefix(f"{slots.link.name}-") not in used]
+        newest = sorted(slots.link.parent.glob(f"{slots.link.name}-*/"), key=lambda home: -home.stat().st_mtime)
+        old = [home for home in newest[keep:] if home.name.removeprefix(f"{slots.link.name}-") not in used]
         for home in old if not test else []:
             insync_venv.remove(home)
         return [str(home) for home in old]

@@ -60,10 +60,7 @@ class ReleaseRun:
         if not self.test:
             with self.journal.phase("build", self._servers()), refusing("build failed, nothing has moved:\n"):
                 release = next(iter(self.app.on_servers("insync_slot.build", new).values()))["release"]
-        done = self._move(before, release, before.release, **self.of_update)
-        if not self.test:
-            self._prune()
-        return done | {"packages": packages}
+        return self._move(before, release, before.release, **self.of_update) | {"packages": packages}
 
     def rollback(self):
         """Move back to the release before; the one that is left becomes the one before."""
@@ -95,11 +92,6 @@ class ReleaseRun:
         kept = self.app.serving()
         former = kept.get("former", {}).get("release") if kept.get("release") == release else None
         return next((record["previous"] for record in records if record["previous"]), former)
-
-    def _prune(self):
-        """Remove releases that nobody will come back to; that it fails is told, and no more."""
-        with self._aside(), self.journal.phase("prune"):
-            self.app.on_servers("insync_slot.prune")
 
     @contextlib.contextmanager
     def _aside(self, told=None):

@@ -1,7 +1,9 @@
 """Virtualenvs out of a lock: built once at their final path, complete or not there, never changed afterwards."""
 
 import contextlib
+import filecmp
 import hashlib
+import importlib.util
 import os
 import pathlib
 import re
@@ -33,12 +35,13 @@ def is_complete(home):
     return pathlib.Path(home, COMPLETE).exists()
 
 
-def build(home, lock, *, index=None, ca=None, proxy=None, seconds=SECONDS):
+def build(home, lock, *, former=None, index=None, ca=None, proxy=None, seconds=SECONDS):
     """
     Build the virtualenv ``home`` from ``lock`` unless it is complete; return whether it was built.
 
     home (str or pathlib.Path): its final path.
     lock (str): requirements, each with ``==`` and hashes.
+    former (str or pathlib.Path): a virtualenv that has much of the same, whose bytecode is taken over.
     index (str): URL of the package index; without it, uv's own default.
     ca (str): file with the certificate of the authority that vouches for the index; without it, the system's.
     proxy (str): URL of the way out, if there is one.
@@ -51,7 +54,7 @@ def build(home, lock, *, index=None, ca=None, proxy=None, seconds=SECONDS):
             return False
         shutil.rmtree(home, ignore_errors=True)
         try:
-            _build(home, lock, index, _environment(ca, proxy), seconds)
+            _build(home, lock, former, index, _environment(ca, proxy), seconds)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             requirements(home).unlink(missing_ok=True)
@@ -112,19 +115,37 @@ def _alone(home):
         raise VenvError(f"{home} is being built by another run ({exc}); wait until that has ended") from exc
 
 
-def _build(home, lock, index, environment, seconds):
+def _build(home, lock, former, index, environment, seconds):
     home.parent.mkdir(parents=True, exist_ok=True)
     pins = requirements(home)
     pins.write_text(lock, encoding="utf-8")
     where = ["--index-url", index] if index else []
     _uv(["venv", "--python", PYTHON, str(home)], environment, seconds)
     # Without --no-build the code of a source distribution would run here, as root.
-    options = ["--require-hashes", "--no-build", "--compile-bytecode", "--link-mode=copy"]
-    where += ["--python", str(home / "bin" / "python")]
-    _uv(["pip", "sync", *options, *where, str(pins)], environment, seconds)
+    options = ["--require-hashes", "--no-build", "--link-mode=copy"]
+    python = home / "bin" / "python"
+    _uv(["pip", "sync", *options, *where, "--python", str(python), str(pins)], environment, seconds)
+    if former and is_complete(former):
+        _take_bytecode(home / "lib", pathlib.Path(former, "lib"))
+    # What cannot be compiled is no fault by itself: some packages have templates that look like code.
+    _quietly([str(python), "-m", "compileall", "-qq", str(home / "lib")], environment, seconds)
     # Whoever reads it trusts the rest: the rest has to be on the disk first.
     os.sync()
     (home / COMPLETE).write_text(release_id(lock), encoding="utf-8")
+
+
+def _take_bytecode(libraries, former):
+    """Spare compiling what ``former`` has compiled from the same source; it is most of a build's work."""
+    for source in libraries.rglob("*.py"):
+        same = former / source.relative_to(libraries)
+        compiled = pathlib.Path(importlib.util.cache_from_source(str(same)))
+        if compiled.is_file() and same.is_file() and filecmp.cmp(source, same, shallow=False):
+            # Bytecode counts as long as its source has the time that is written in it.
+            os.utime(source, ns=(same.stat().st_atime_ns, same.stat().st_mtime_ns))
+            folder = source.parent / compiled.parent.name
+            folder.mkdir(exist_ok=True)
+            shutil.copymode(compiled.parent, folder)
+            shutil.copy(compiled, folder)
 
 
 def _environment(ca, proxy):
@@ -139,17 +160,20 @@ def _environment(ca, proxy):
 
 def _uv(arguments, environment, seconds):
     uv = pathlib.Path(sys.executable).with_name("uv")
-    # What serves beside it is to notice nothing of it.
-    command = ["nice", str(uv), "--quiet", "--color=never", *arguments]
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False, "umask": 0o022}
-    try:
-        done = subprocess.run(command, env=environment, timeout=seconds, **options)
-    except subprocess.TimeoutExpired as exc:
-        raise VenvError(f"uv {arguments[0]}: no end after {seconds} s") from exc
-    except OSError as exc:
-        raise VenvError(f"{command[0]}: {exc.strerror}") from exc
+    done = _quietly([str(uv), "--quiet", "--color=never", *arguments], environment, seconds)
     if done.returncode != 0:
         raise VenvError(_reason(done.stderr or done.stdout) or f"uv {arguments[0]} ended with {done.returncode}")
+
+
+def _quietly(command, environment, seconds):
+    """Run ``command`` so that what serves beside it notices nothing; return what subprocess.run does."""
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": False, "umask": 0o022}
+    try:
+        return subprocess.run(["nice", *command], env=environment, timeout=seconds, **options)
+    except subprocess.TimeoutExpired as exc:
+        raise VenvError(f"{pathlib.Path(command[0]).name}: no end after {seconds} s") from exc
+    except OSError as exc:
+        raise VenvError(f"{command[0]}: {exc.strerror}") from exc
 
 
 def _reason(said):

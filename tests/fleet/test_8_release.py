@@ -119,6 +119,21 @@ def test_a_bad_release_ends_with_the_old_one_serving(fleet, version):
     assert version == "1.1.3" or reconciled(fleet, running.report) == NOTHING_AMISS
 
 
+def test_a_build_removes_what_nobody_comes_back_to(fleet):
+    _, release = active(fleet)
+    lock = fleet.ok("web02", "cat", f"/insync/venv/web-{release}.lock")
+    old = [f"/insync/venv/web-{number:012}" for number in range(4)]
+    fleet.ok("web02", "sh", "-c", 'rm -rf "$@" && mkdir "$@" && touch -d 2020-01-01 "$@"', "sh", *old)
+    done = fleet.salt("web02", "insync_slot.build", "web", f"{lock}# the same, under another name\n")["web02"]
+    assert done["built"] is True
+    left = fleet.salt("web02", "insync_slot.status", "web")["web02"]["releases"]
+    assert {release, done["release"]} <= set(left)
+    assert len(fleet.run("web02", "ls", "-d", *old).stdout.split()) <= 2, "older than the three newest"
+    fleet.salt("web02", "insync_slot.prune", "web", "keep=0")
+    left = fleet.salt("web02", "insync_slot.status", "web")["web02"]["releases"]
+    assert release in left and done["release"] not in left
+
+
 def test_a_single_server_is_not_moved_alone(fleet):
     before = standing(fleet)
     done = fleet.run("ct1", "salt", "web02", "insync.update_in_web", "insync-web==1.1.0")

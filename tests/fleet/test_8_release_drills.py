@@ -179,7 +179,7 @@ def test_a_highstate_in_the_middle_changes_nothing(fleet):
 
 
 RESTART = ("look", "start", "flip", "commit", "drain", "stop")
-UPDATE = ("resolve", "build", "watch", "prune")
+UPDATE = ("resolve", "build", "watch", "stop")
 
 
 def test_a_run_that_is_killed_is_ended_by_the_next(fleet, drills):

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import marshal
 import os
 import subprocess
 import threading
@@ -19,6 +20,7 @@ def wheel(folder, version):
     info = f"insync_probe-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("insync_probe.py", f"version = {version!r}\n")
+        archive.writestr("insync_probe_same.py", "same = True\n")
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: insync-probe\nVersion: {version}\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
@@ -68,6 +70,29 @@ def test_a_release_is_built_once_and_the_link_moves(tmp_path, served, index):
     assert os.readlink(link) == homes[1].name
     assert says(homes[0]) == "1.0.0", "the release before is untouched"
     assert list((homes[1] / "lib").rglob("insync_probe*.pyc")), "compiled: nobody writes into it later"
+
+
+def compiled_at(home, module):
+    """Where the bytecode of a module of ``home`` was made, as written in it."""
+    (bytecode,) = (home / "lib").rglob(f"{module}.*.pyc")
+    return marshal.loads(bytecode.read_bytes()[16:]).co_filename
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_bytecode_of_what_stays_is_taken_over_unless_somebody_edited_it(tmp_path, served, index, edited):
+    former, home = tmp_path / "probe-1", tmp_path / "probe-2"
+    insync_venv.build(former, wheel(served, "1.0.0"), index=index)
+    (same,) = (former / "lib").rglob("insync_probe_same.py")
+    if edited:
+        same.write_text("same = 'edited'\n")
+    assert insync_venv.build(home, wheel(served, "1.1.0"), index=index, former=former) is True
+    taken_from = home if edited else former
+    assert compiled_at(home, "insync_probe_same").startswith(f"{taken_from}/")
+    assert compiled_at(home, "insync_probe").startswith(f"{home}/"), "it is another version"
+    assert says(home) == "1.1.0"
+    verbose = [str(home / "bin" / "python"), "-v", "-c", "from insync_probe_same import same; assert same is True"]
+    told = subprocess.run(verbose, capture_output=True, text=True, check=True).stderr
+    assert f"matches {home / same.relative_to(former)}" in told, "and it counts"
 
 
 def test_what_was_left_half_built_is_built_anew(tmp_path, served, index):

@@ -46,9 +46,6 @@ class Model:
     def swap(self, server, release, previous, by):
         self.runs[server] = (release, previous)
 
-    def prune(self, server):
-        return []
-
     def lock(self, release):
         return "insync-mailer==1.0.0"
 
@@ -81,7 +78,7 @@ def test_test_mode_touches_nothing(verb):
     model = Model()
     assert set(run(model, verb, test=True)["changes"]) == set(run(Model(), verb)["changes"])
     assert (model.runs, model.recorded) == (dict.fromkeys(SERVERS, (OLD, OLDER)), None)
-    assert not {"insync_slot.swap", "insync_slot.build", "insync_slot.prune"} & set(model.said)
+    assert not {"insync_slot.swap", "insync_slot.build"} & set(model.said)
 
 
 @pytest.mark.parametrize(("verb", "number", "server"), list(itertools.product(VERBS, range(1, 7), SERVERS)))
@@ -94,13 +91,6 @@ def test_a_step_that_fails_anywhere_leaves_one_release(verb, number, server):
         assert f"{server}: broken" in str(exc)
         release = (OLD, OLDER)
     assert model.runs == dict.fromkeys(SERVERS, release)
-
-
-def test_what_nobody_comes_back_to_is_removed_after_an_update_and_may_stay():
-    model = Model()
-    model.fault = (7, "two")
-    assert run(model, "update")["release"] == NEW
-    assert model.said[-1] == "insync_slot.prune", "the one with the fault"
 
 
 def test_a_run_that_was_killed_between_two_servers_is_put_back_by_the_next():

@@ -136,9 +136,6 @@ class Model:
     def insync_slot_restart(self, server):
         assert server in self.out, "it was asked while it was restarted"
 
-    def insync_slot_prune(self, server):
-        return []
-
     def lb_status(self, server):
         return {"active": self.active, "servers": dict.fromkeys(SERVERS, "UP")}
 
