@@ -7,7 +7,7 @@ import salt.client
 # Who does not answer in this many seconds is asked whether it is still at it, and has some more to say so: of what is
 # only looked at less, because nothing is half done where it is given up.
 ANSWER = 2
-STILL_AT_IT = 2
+STILL_AT_IT = 3
 STILL_LOOKING = 1
 
 

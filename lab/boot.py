@@ -1,6 +1,8 @@
 """Containers that are there, running, and done with their boot."""
 
 import concurrent.futures
+import contextlib
+import pathlib
 import time
 
 from lab import podman, preflight
@@ -15,6 +17,8 @@ CAPABILITIES = "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE,SYS_PTRACE"
 # With it, systemd would mount cgroup v2 beside v1 and set an option there that is this machine's.
 INIT = ("/sbin/init", "systemd.legacy_systemd_cgroup_controller=1")
 CONFIG = f"{LABEL}-config"
+# Of cgroup v1 and v2, and what one process has there.
+SHARES = {"/sys/fs/cgroup/cpu/libpod_parent/cpu.shares": 1024, "/sys/fs/cgroup/libpod_parent/cpu.weight": 100}
 
 
 def boot(boxes, images, progress, blank=()):
@@ -40,7 +44,22 @@ def boot(boxes, images, progress, blank=()):
             progress.waiting.discard(box.name)
             if failed:
                 progress.say(f"{box.name}: failed units: {failed}; 'make shell HOST={box.name}' and 'systemctl status'")
+    share(len(there.keys() | made))
     return made, started
+
+
+def share(count, shares=SHARES):
+    """
+    Give ``count`` (int) containers the processors as so many processes would have them.
+
+    They are one group, and without this all of them together get what a single process beside them gets: servers with
+    nothing else to do would not answer in time.
+
+    shares (dict): file of the group -> the share of one.
+    """
+    for path, of_one in shares.items():
+        with contextlib.suppress(OSError):
+            pathlib.Path(path).write_text(str(count * of_one), encoding="ascii")
 
 
 def _differs(box, there):
