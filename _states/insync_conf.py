@@ -1,23 +1,11 @@
 """The applications' settings on the conf server, as pillar declares them."""
 
-import json
 import os
 
 import insync_conf
-from salt.exceptions import CommandExecutionError, SaltException
+import insync_jt
 
 __virtualname__ = "insync_conf"
-
-# What the exit codes of `jt sconf load` mean.
-_NOT_THERE, _BAD_INPUT, _UNREACHABLE, _REFUSED = 1, 2, 3, 4
-_REMEDIES = {
-    _NOT_THERE: "; the conf server learns of a new one when it starts: 'salt-run insync.restart conf_server'",
-    _BAD_INPUT: "; mend pillar/role/conf_server.sls, nothing was loaded",
-}
-
-
-class NotYet(CommandExecutionError):
-    """The conf server does not answer, or does not let us in."""
 
 
 def __virtual__():
@@ -49,50 +37,25 @@ def loaded(name, declared, command, environment, numbers=None):
     try:
         values = insync_conf.resolve(declared, __pillar__["endpoints"], __pillar__["secrets"])
         insync_conf.check(values, numbers or {})
-        changes = _planned(command, environment, values)
+        jt = insync_jt.Jt(command, environment)
+        changes = _planned(command[0], jt, values)
         if not changes:
             return ret
         if __opts__["test"]:
             return {**ret, "changes": changes, "result": None, "comment": f"{name}: would be loaded"}
-        done = _jt(command, environment, values)
-    except NotYet as exc:
+        done = jt.load(values)
+    except insync_jt.NotYet as exc:
         # In test mode a run would start it, and write our token, first.
         return {**ret, "result": None if __opts__["test"] else False, "comment": f"{name}: {exc}"}
-    except (insync_conf.ConfError, SaltException) as exc:
+    except (insync_conf.ConfError, insync_jt.JtError) as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes, "comment": f"revision {done['rev']} is loaded"}
 
 
-def _planned(command, environment, values):
+def _planned(program, jt, values):
     """{"added": [...], "updated": [...]}, without what is empty."""
-    if __opts__["test"] and not os.path.exists(command[0]):
+    if __opts__["test"] and not os.path.exists(program):
         # The run installs jt first, and finds a conf server without any value.
         return {"added": sorted(values)}
-    planned = _jt([*command, "--dry-run"], environment, values)
+    planned = jt.load(values, dry_run=True)
     return {key: planned[key] for key in ("added", "updated") if planned[key]}
-
-
-def _jt(command, environment, values):
-    done = __salt__["cmd.run_all"](
-        command,
-        stdin=json.dumps(values, sort_keys=True),
-        env=environment,
-        python_shell=False,
-        ignore_retcode=True,
-        timeout=60,
-        # Values are secrets; the call is logged without them.
-        output_loglevel="quiet",
-    )
-    if done["retcode"] == 0:
-        return _answer(done["stdout"])
-    said = " ".join((done["stderr"] or done["stdout"]).split())[:400]
-    error = NotYet if done["retcode"] in (_UNREACHABLE, _REFUSED) else CommandExecutionError
-    raise error(f"{said or 'jt said nothing'}{_REMEDIES.get(done['retcode'], '')}")
-
-
-def _answer(said):
-    try:
-        answer = json.loads(said)
-        return {key: answer[key] for key in ("added", "updated", "rev")}
-    except (ValueError, KeyError, TypeError) as exc:
-        raise CommandExecutionError(f"jt answers something else than what would change: {said[:100]}") from exc

@@ -41,6 +41,31 @@ def check(values, numbers):
             raise ConfError(f"{name}: is empty")
 
 
+MASK = "***"
+
+
+def secrets_in(declared):
+    """Return the names (set of str, such as ``mysql.password``) of the secrets in ``declared`` (dict)."""
+    return {name.removesuffix(".secret") for name, _ in _leaves("", declared) if name.endswith(".secret")}
+
+
+def differences(held, wanted, secrets):
+    """
+    Return {name: {"old": value, "new": value}} of what is not in ``held`` (dict) as in ``wanted`` (dict).
+
+    secrets (set of str): the names of the values that are masked. So is what nobody has declared: it may be a secret.
+    None stands for no value.
+    """
+    old, new = ({name: value for name, value in _leaves("", values) if name} for values in (held, wanted))
+    differing = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    masked = secrets | (old.keys() - new.keys())
+    return {name: _masked(name in masked, old.get(name), new.get(name)) for name in differing}
+
+
+def _masked(secret, old, new):
+    return {key: MASK if secret and value is not None else value for key, value in (("old", old), ("new", new))}
+
+
 _KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", str: "a text", dict: "empty"}
 
 

@@ -25,6 +25,9 @@ conf:
   jt: bin/jt
   # How jt is called; the values come in as JSON on its standard input, never on its command line.
   load: [sconf, load, '-', --ns, '{namespace}', --json]
+  # Prints all values of a namespace as JSON.
+  dump: [sconf, dump, --ns, '{namespace}']
+  environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
   admin_token: {secret: 'conf_server:admin_token'}
   # What is a whole number, by the end of its name, and from where to where; an application refuses all values for one.
   numbers: {port: [1, 65535], attempts: [1, 100], _seconds: [1, 2592000]}

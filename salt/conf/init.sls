@@ -3,7 +3,7 @@
 
 conf-token:
   file.managed:
-    - name: /etc/insync/jt/token
+    - name: {{ conf.environment.JT_TOKEN_FILE }}
     - source: salt://app/files/credential.j2
     - template: jinja
     - user: root
@@ -16,7 +16,7 @@ conf-token:
 
 conf-settings:
   file.managed:
-    - name: /etc/insync/jt/settings.json
+    - name: {{ conf.environment.INSYNC_SETTINGS }}
     - contents: {{ reaches | tojson }}
     - user: root
     - group: root
@@ -33,7 +33,7 @@ conf-{{ namespace }}:
     - declared: {{ declared | tojson }}
     - command: {{ ([jt] + load) | tojson }}
     - numbers: {{ conf.numbers | tojson }}
-    - environment: {INSYNC_SETTINGS: /etc/insync/jt/settings.json, JT_TOKEN_FILE: /etc/insync/jt/token}
+    - environment: {{ conf.environment | tojson }}
     - require:
       - file: conf-settings
       - insync_release: app-conf_server-release

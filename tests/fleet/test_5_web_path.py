@@ -12,8 +12,6 @@ from tests.fleet.conftest import INVENTORY, changed, planned
 from tests.fleet.load import load
 from tests.fleet.web import Stopped
 
-JT_SETTINGS = "JT_TOKEN_FILE=/etc/insync/jt/token INSYNC_SETTINGS=/etc/insync/jt/settings.json"
-JT = f"{JT_SETTINGS} /insync/venv/conf_server_bin/bin/jt"
 BACKENDS = ["web-lb02", "web02"]
 LICENSES = ["license01", "license02"]
 
@@ -61,10 +59,10 @@ def test_the_site_answers_from_both_backends_with_one_release(fleet):
 
 
 def test_the_page_shows_what_the_conf_server_says_and_follows_it_without_a_restart(fleet):
-    declared = json.loads(fleet.ok("ct1", "sh", "-c", f"{JT} sconf get greeting --ns web"))
+    declared = json.loads(web.jt(fleet, "get", "greeting", "--ns", "web"))
     assert declared in web.get(fleet, "/")[1]
     before = {server: web.main_pid(fleet, server, web.active_unit(fleet, server)) for server in BACKENDS}
-    fleet.ok("ct1", "sh", "-c", f"{JT} sconf load - --ns web", stdin='{"greeting": "Typed by hand"}')
+    web.jt(fleet, "load", "-", "--ns", "web", stdin='{"greeting": "Typed by hand"}')
     shown = lambda words: all(words in web.get(fleet, "/")[1] for _ in range(6))  # noqa: E731
     fleet.eventually(lambda: shown("Typed by hand"), 30, why="the page does not follow the conf server")
     (dry,) = fleet.highstate("ct1", "test=True").values()

@@ -371,10 +371,8 @@ def test_a_restart_that_an_earlier_run_did_not_come_to_is_made_up_for(fleet):
     ],
 )
 def test_a_malformed_setting_is_named_and_nothing_is_loaded(fleet, declared, message):
-    jt = "/insync/venv/conf_server_bin/bin/jt"
-    environment = {"INSYNC_SETTINGS": "/etc/insync/jt/settings.json", "JT_TOKEN_FILE": "/etc/insync/jt/token"}
     before = json.loads(web.get(fleet, "/version")[1])["conf_rev"]
-    command = [jt, "sconf", "load", "-", "--ns", "web", "--json"]
+    command = [web.JT, "sconf", "load", "-", "--ns", "web", "--json"]
     result = single(
         fleet,
         "ct1",
@@ -382,7 +380,7 @@ def test_a_malformed_setting_is_named_and_nothing_is_loaded(fleet, declared, mes
         name="web",
         declared=declared,
         command=command,
-        environment=environment,
+        environment=web.JT_FINDS,
         numbers={"port": [1, 65535]},
     )
     assert (result["result"], result["changes"]) == (False, {})

@@ -21,6 +21,16 @@ def get(fleet, path, *options):
     return int(status or 0), body
 
 
+JT = "/insync/venv/conf_server_bin/bin/jt"
+JT_FINDS = {"INSYNC_SETTINGS": "/etc/insync/jt/settings.json", "JT_TOKEN_FILE": "/etc/insync/jt/token"}
+
+
+def jt(fleet, *words, stdin=None):
+    """Run ``jt sconf`` on ct1 with ``words``; return what it prints."""
+    environment = [f"{name}={value}" for name, value in JT_FINDS.items()]
+    return fleet.ok("ct1", "env", *environment, JT, "sconf", *words, stdin=stdin)
+
+
 def sign_up(fleet, email):
     """Sign ``email`` up from the internet; return (status, answer)."""
     data = ["--header", "Content-Type: application/json", "--data", json.dumps({"email": email})]

@@ -132,19 +132,28 @@ def only_maps_read_pillar(tree):
 
 
 def tunables_are_read(tree):
-    """A key of a role's pillar that no component reads is a promise that nobody keeps."""
+    """A key of a role's pillar that neither a component nor a verb reads is a promise that nobody keeps."""
     found = []
     for name in tree.files("pillar/role/*.sls"):
         for key, values in (yaml.safe_load(tree.text(name)) or {}).items():
             maps = [file for file in tree.files("salt/*/map.jinja") if f"pillar['{key}']" in tree.text(file)]
             folders = [file.replace("map.jinja", "*") for file in maps]
             text = "".join(tree.text(file) for file in (tree.files(*folders) if folders else []))
-            if not maps:
-                found.append(f"{name}: {key}: no map.jinja reads it")
+            verbs = _verbs_that_read(tree, key)
+            if not maps and not verbs:
+                found.append(f"{name}: {key}: no map.jinja and no verb reads it")
+                continue
             # The applications are many of one kind: what each of them says of itself counts.
             items = [item for app in values.values() for item in app] if key == "apps" else _keys(values)
-            found += [f"{name}: {key}.{item}: not used" for item in items if maps and not _used(item, text)]
+            unused = [item for item in items if not _used(item, text) and f'["{item}"]' not in verbs]
+            found += [f"{name}: {key}.{item}: not used" for item in unused]
     return found
+
+
+def _verbs_that_read(tree, key):
+    """The text of the modules, and of what they share, that read ``key`` of the pillar."""
+    texts = map(tree.text, tree.files("_modules/*.py", "_utils/*.py"))
+    return "".join(text for text in texts if re.search(rf"""pillar(__)?\["{key}"\]""", text))
 
 
 def _keys(values):

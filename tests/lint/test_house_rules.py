@@ -97,11 +97,16 @@ BROKEN = [
     (
         "tunables_are_read",
         {
-            "pillar/role/web.sls": "web: {port: 1, spare: 2}\nghost: {}\n",
+            "pillar/role/web.sls": "web: {port: 1, spare: 2}\nghost: {}\nverb: {url: x, other: y}\n",
             "salt/web/map.jinja": "{%- set web = pillar['web'] %}",
             SLS: "{{ web.port }}",
+            "_modules/verbs.py": '__pillar__["verb"]["url"]',
         },
-        ["pillar/role/web.sls: web.spare: not used", "pillar/role/web.sls: ghost: no map.jinja reads it"],
+        [
+            "pillar/role/web.sls: web.spare: not used",
+            "pillar/role/web.sls: ghost: no map.jinja and no verb reads it",
+            "pillar/role/web.sls: verb.other: not used",
+        ],
     ),
     (
         "secrets_are_read",

@@ -2,3 +2,4 @@
 include:
   - salt_master
   - salt_master.operators
+  - operator_commands
