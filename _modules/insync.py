@@ -4,7 +4,7 @@ import ipaddress
 import socket
 
 import insync_conf
-import insync_conf_server
+import insync_declared_conf
 import insync_errors
 import insync_jt
 import insync_lock
@@ -144,7 +144,7 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
     test, prune = salt.utils.data.is_true(test), salt.utils.data.is_true(prune)
     verb = " ".join(["insync.conf_load", *namespaces, *(["prune=True"] if prune else [])])
     with _run("conf", verb, kwargs, ("prune", "test"), test) as (journal, done):
-        server = insync_conf_server.ConfServer(_declared())
+        server = insync_declared_conf.DeclaredConf(_declared())
         for namespace in server.namespaces(namespaces):
             with journal.phase(namespace):
                 done[namespace] = server.load(namespace, prune, test)

@@ -4,7 +4,7 @@ import json
 import sys
 
 import insync_conf
-import insync_conf_server
+import insync_declared_conf
 import insync_jt
 import pytest
 
@@ -59,7 +59,7 @@ def server(tmp_path, store):
         "endpoints": {"mysql": {"port": 3306, "hosts": {"db": "db.example.internal"}}},
         "secrets": {"mysql_primary": {"web_password": "n3w-s3cret"}},
     }
-    return insync_conf_server.ConfServer(pillar)
+    return insync_declared_conf.DeclaredConf(pillar)
 
 
 HELD = {"greeting": "Hi", "mysql": {**WANTED["mysql"], "password": "0ld-s3cret"}, "hand": {"made": "maybe-s3cret"}}
@@ -100,4 +100,4 @@ def test_what_is_wrong_is_named(server, tmp_path):
     ):
         server.load("web")
     with pytest.raises(insync_conf.ConfError, match="this server has no conf server"):
-        insync_conf_server.ConfServer({})
+        insync_declared_conf.DeclaredConf({})

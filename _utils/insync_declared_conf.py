@@ -5,7 +5,7 @@ import insync_inventory
 import insync_jt
 
 
-class ConfServer:
+class DeclaredConf:
     """Compares what is declared with what is loaded, and loads what differs."""
 
     def __init__(self, pillar):
