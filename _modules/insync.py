@@ -162,10 +162,10 @@ def _run(area, verb, told, known, test):
 def _declared():
     """The pillar as the master has it now; what the minion holds is as old as its last refresh."""
     asked = salt.pillar.get_pillar(__opts__, __grains__.value(), __opts__["id"], __opts__.get("saltenv"))
-    pillar = asked.compile_pillar()
-    if pillar.get("_errors"):
-        raise CommandExecutionError(f"the pillar of this server cannot be rendered: {pillar['_errors'][0]}")
-    return pillar
+    found = asked.compile_pillar()
+    if found.get("_errors"):
+        raise CommandExecutionError(f"the pillar of this server cannot be rendered: {found['_errors'][0]}")
+    return found
 
 
 def _by(told):
