@@ -13,6 +13,7 @@ import re
 import time
 
 import insync_files
+import insync_verb
 
 TAG = "insync/release/request"
 ANSWERS = pathlib.Path("/run/insync-release")
@@ -55,15 +56,11 @@ def find(job, server, now=None):
 
 def unknown(verb, options):
     """
-    Return what is wrong with ``options`` (dict) of ``verb`` (str: restart, update_in), as a line (str); "" if nothing.
+    Return what is wrong with ``options`` (dict) of ``verb`` (str: restart, update_in), as insync_verb.unknown does.
 
-    Salt takes each word with one ``=`` for an option: a version that lacks the other one would be lost without a word.
+    A version that lacks its other ``=`` would be lost without a word.
     """
-    known = OPTIONS[verb]
-    for key, value in options.items():
-        if key not in known and not key.startswith("__"):
-            return f"{key}={value}: no option; there is {', '.join(known)}, and a version is written {key}=={value}"
-    return ""
+    return insync_verb.unknown(options, OPTIONS[verb], ", and a version is written {key}=={value}")
 
 
 def first(folder, jid):

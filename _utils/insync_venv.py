@@ -127,8 +127,10 @@ def _build(home, lock, former, index, environment, seconds):
     _uv(["pip", "sync", *options, *where, "--python", str(python), str(pins)], environment, seconds)
     if former and is_complete(former):
         _take_bytecode(home / "lib", pathlib.Path(former, "lib"))
-    # What cannot be compiled is no fault by itself: some packages have templates that look like code.
-    _quietly([str(python), "-m", "compileall", "-qq", str(home / "lib")], environment, seconds)
+    done = _quietly([str(python), "-m", "compileall", "-qq", str(home / "lib")], environment, seconds)
+    # 1 is what it says of files that are no Python, as some packages' templates: that is no fault.
+    if done.returncode not in (0, 1):
+        raise VenvError(_reason(done.stderr) or f"compileall ended with {done.returncode}")
     # Whoever reads it trusts the rest: the rest has to be on the disk first.
     os.sync()
     (home / COMPLETE).write_text(release_id(lock), encoding="utf-8")

@@ -10,15 +10,16 @@ RECORDS = pathlib.Path("/var/lib/insync")
 LOCKS = pathlib.Path("/run/lock")
 
 
-def unknown(told, known=()):
+def unknown(told, known, more=""):
     """
-    Return what is wrong with ``told`` (dict), the keywords that a verb does not know, as a line (str); "" if nothing.
+    Return what is wrong with ``told`` (dict), the keywords of a call, as a line (str); "" if nothing.
 
     Salt adds some of its own, and takes each word with one ``=`` for one. known (iterable of str): what there is.
+    more (str): what else is to be said, with ``{key}`` and ``{value}``.
     """
     for key, value in told.items():
-        if not key.startswith("__"):
-            return f"{key}={value}: no option; there is {', '.join(known) or 'none'}"
+        if key not in known and not key.startswith("__"):
+            return f"{key}={value}: no option; there is {', '.join(known)}{more.format(key=key, value=value)}"
     return ""
 
 
@@ -33,7 +34,8 @@ def run(area, verb, by, server, test=False):
     """
     folder, facts = RECORDS / area, {}
     with insync_lock.held(LOCKS / f"insync-{area}.lock", verb, by=by):
-        folder.mkdir(parents=True, exist_ok=True)
+        if not test:
+            folder.mkdir(parents=True, exist_ok=True)
         journal = insync_journal.Journal(folder, verb, by, [server], keep=not test)
         try:
             yield journal, facts

@@ -86,6 +86,6 @@ def test_the_commands_of_old_are_jobs_of_who_types_them(fleet):
     assert jobs[max(jobs)]["User"] == "sudo_alice"
     done = fleet.run("ct1", "runuser", "-u", "alice", "--", "conf_load", "webb")
     assert done.returncode == 1 and "webb: no namespace is declared" in done.stdout
-    assert (
-        fleet.run("ct1", "runuser", "-u", "alice", "--", "update_in_web", "insync-nosuch", "test=True").returncode == 1
-    )
+    done = fleet.run("ct1", "runuser", "-u", "alice", "--", "update_in_web", "insync-nosuch", "test=True")
+    assert done.returncode == 1 and "insync-nosuch" in done.stdout
+    assert "changes" in fleet.ok("ct1", "runuser", "-u", "alice", "--", "restart_web", "test=True")

@@ -66,6 +66,8 @@ def test_all_verbs_are_offered_and_no_other(lists):
         ("salt-run insync.undrain web0", ["web02"]),
         ("/usr/local/bin/salt d", ["db"]),
         ("update_in_web insync-web==1.0.0 t", ["test=True"]),
+        ("salt-run insync.restart_web t", ["test=True"]),
+        ("salt-run insync.restart_web test = ", []),
         ("salt nobody", []),
     ],
 )
