@@ -14,6 +14,8 @@ from lab.errors import LabError
 DEADLINE = 1800
 # Who has not returned in so many seconds is asked whether it is still at it.
 SILENT = 30
+# What Salt says in the place of an answer.
+NO_ANSWER = "Minion did not return"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +75,31 @@ def highstate(servers, progress):
     """
     Apply the highstate on ``servers`` (list of str); return {server: Result} of those that returned.
 
+    One that was too busy to say in time that it is still at it is waited for once more, if it answers by then.
     progress (Progress): told as each server returns.
     """
+    results = _highstate(servers, progress)
+    silent = [name for name, result in results.items() if result.problem.startswith(NO_ANSWER)]
+    again = [name for name in silent if name in _answering(silent)]
+    return {**results, **(_highstate(again, progress) if again else {})}
+
+
+def _highstate(servers, progress):
     results = {}
     for name, answer in call(servers, "state.highstate", f"--timeout={SILENT}"):
         result = results[name] = result_of(answer)
         progress.waiting.discard(name)
         progress.say(f"{name}: {_words(result)} ({len(results)} of {len(servers)})")
     return results
+
+
+def _answering(servers):
+    """Those of ``servers`` (list of str) that answer now; the dead do not keep anybody waiting for long."""
+    if not servers:
+        return []
+    limits = ["timeout=5", "gather_job_timeout=5"]
+    command = ["salt-run", "manage.up", f"tgt={','.join(servers)}", "tgt_type=list", *limits, "--out=json"]
+    return json.loads(podman.execute("ct1", *command).stdout or "[]")
 
 
 def call(servers, *command, deadline=DEADLINE):

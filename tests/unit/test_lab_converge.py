@@ -55,3 +55,29 @@ def test_what_is_no_states_is_a_problem(answer, problem):
 
 def test_no_states_at_all_is_not_a_success():
     assert converge.result_of({}).problem
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_who_was_silent_and_answers_is_waited_for_once_more(monkeypatch, alive):
+    silent, done = {"web02": "Minion did not return. [No response]"}, {"web02": {"x": state("a")}}
+    answers = [[*{"db": done["web02"]}.items(), *silent.items()], done.items()]
+    asked = []
+
+    def call(servers, *command):
+        asked.append(servers)
+        return iter(answers.pop(0))
+
+    monkeypatch.setattr(converge, "call", call)
+    monkeypatch.setattr(converge, "_answering", lambda servers: servers if alive else [])
+    found = converge.highstate(["db", "web02"], Quiet())
+    assert asked == [["db", "web02"], ["web02"]][: 1 + alive]
+    assert found["db"].states == 1 and found["web02"].problem == ("" if alive else silent["web02"])
+
+
+class Quiet:
+    """Nobody looks."""
+
+    waiting = set()
+
+    def say(self, line):
+        """Say nothing."""
