@@ -229,7 +229,7 @@ def _wait_for(client, names):
 
 
 def _enroll(names, parallel):
-    enroll = insync_enroll.Enrolment(__opts__, _checkout())
+    enroll = insync_enroll.Enrolment(__opts__, _checkout(), names)
     lock = insync_lock.held(_BOOTSTRAP, "insync.bootstrap", by=salt.utils.user.get_specific_user())
     try:
         with lock, concurrent.futures.ThreadPoolExecutor(parallel) as pool:

@@ -21,14 +21,16 @@ SECONDS = 300
 
 
 class Enrolment:
-    """Makes servers minions of this master."""
+    """Makes servers minions of this master; ``names`` (list of str) are those."""
 
-    def __init__(self, opts, checkout):
+    def __init__(self, opts, checkout, names):
         self.opts = opts
         self.checkout = pathlib.Path(checkout)
         self.inventory = insync_inventory.load(self.checkout / "pillar" / "inventory")
         self.release = insync_release.salt_id(self.checkout)
         self.finger = salt.utils.crypt.pem_finger(f"{opts['pki_dir']}/master.pub")
+        # Not while servers are let in side by side: Salt changes the umask of the whole process to store a key.
+        self.payloads = {name: self._packed(name) for name in names}
 
     def server(self, name):
         """
@@ -59,14 +61,19 @@ class Enrolment:
                     raise
                 time.sleep(1)
 
-    def _payload(self, name, there):
+    def _packed(self, name):
         archive = io.BytesIO()
         with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=archive, mode="w") as tar:
             insync_bootstrap.payload(self.checkout, name, self.opts["pki_dir"], folder)
             tar.add(folder, arcname=".")
-            if not there:
-                wheelhouse = f"salt-{self.release}.tar"
-                tar.add(self.checkout / "salt/salt_release/files" / wheelhouse, arcname=wheelhouse)
+        return archive.getvalue()
+
+    def _payload(self, name, there):
+        if there:
+            return self.payloads[name]
+        archive, wheelhouse = io.BytesIO(self.payloads[name]), f"salt-{self.release}.tar"
+        with tarfile.open(fileobj=archive, mode="a") as tar:
+            tar.add(self.checkout / "salt/salt_release/files" / wheelhouse, arcname=wheelhouse)
         return archive.getvalue()
 
     def _ssh(self, address, command, stdin=b"", check=True, output=False):

@@ -1,5 +1,10 @@
 """Accepting keys by fingerprint, on a real key folder of a master that does not run."""
 
+import io
+import pathlib
+import tarfile
+import tempfile
+
 import insync_enroll
 import pytest
 import salt.config
@@ -7,6 +12,8 @@ import salt.utils.crypt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from salt.exceptions import CommandExecutionError
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +107,13 @@ def test_who_is_not_in_step_is_named_with_what_it_said():
     assert str(caught.value).splitlines()[0] == "db: saltutil.sync_modules: Minion did not return"
     with pytest.raises(CommandExecutionError, match="redis: saltutil.sync_utils: no answer"):
         insync_enroll.sync(Minions(utils=[{}, {}, {}]), ["redis"])
+
+
+def test_what_a_server_gets_is_packed_before_servers_are_let_in(monkeypatch, opts, keys):
+    (pathlib.Path(opts["pki_dir"]) / "master.pub").write_bytes(keys["right"][0].read_bytes())
+    (pathlib.Path(opts["pki_dir"]) / "master_sign.pub").write_bytes(keys["right"][0].read_bytes())
+    enrolment = insync_enroll.Enrolment(opts, ROOT, ["web02"])
+    # A folder that is made while Salt has changed the umask is one that nobody can write to.
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", None)
+    with tarfile.open(fileobj=io.BytesIO(enrolment._payload("web02", True))) as tar:
+        assert {"./minion", "./minion.conf"} <= set(tar.getnames())
