@@ -174,7 +174,17 @@ def test_readiness_does_not_wait_for_what_hangs_nor_begins_it_again(monkeypatch)
         }
     assert len(calls) == 1
     end.set()
+    # What ends a moment later is told the next time.
+    for thread in [thread for thread in threading.enumerate() if thread.name == "check-mysql"]:
+        thread.join(30)
     assert readiness.answer()["mysql"]["ok"]
+
+
+def test_a_check_that_gives_up_waiting_by_itself_fails():
+    def gives_up():
+        raise TimeoutError("timed out")
+
+    assert Readiness({"mysql": gives_up}).answer() == {"mysql": {"ok": False, "detail": "TimeoutError: timed out"}}
 
 
 def test_what_is_silent_keeps_one_caller_waiting_at_a_time(monkeypatch):

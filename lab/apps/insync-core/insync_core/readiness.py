@@ -49,19 +49,17 @@ class Readiness:
 
     def _result(self, name, end):
         future = self._running[name]
+        _, waiting = concurrent.futures.wait([future], timeout=max(0, end - time.monotonic()))
+        if waiting:
+            return {"ok": False, "detail": f"no answer within {LIMIT} s"}
+        del self._running[name]
         try:
-            detail = future.result(timeout=max(0, end - time.monotonic()))
-        except concurrent.futures.TimeoutError:
-            if not future.done():
-                return {"ok": False, "detail": f"no answer within {LIMIT} s"}
-            detail = None
+            return {"ok": True, "detail": future.result()}
         except Unavailable as exc:
             # A check of mysql that lacks the conf says so.
-            detail, wrong = None, exc.reason if exc.name == name else str(exc)
+            return {"ok": False, "detail": exc.reason if exc.name == name else str(exc)}
         except Exception as exc:
-            detail, wrong = None, f"{type(exc).__name__}: {reason(exc)}"
-        del self._running[name]
-        return {"ok": True, "detail": detail} if detail is not None else {"ok": False, "detail": wrong}
+            return {"ok": False, "detail": f"{type(exc).__name__}: {reason(exc)}"}
 
 
 def _begin(name, check):
