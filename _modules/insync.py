@@ -6,14 +6,13 @@ import socket
 import insync_conf
 import insync_declared_conf
 import insync_errors
+import insync_fresh_pillar
 import insync_jt
 import insync_lock
 import insync_request
 import insync_verb
 import psutil
-import salt.pillar
 import salt.utils.data
-import salt.utils.user
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
@@ -144,7 +143,7 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
     test, prune = salt.utils.data.is_true(test), salt.utils.data.is_true(prune)
     verb = " ".join(["insync.conf_load", *namespaces, *(["prune=True"] if prune else [])])
     with _run("conf", verb, kwargs, ("prune", "test"), test) as (journal, done):
-        server = insync_declared_conf.DeclaredConf(_declared())
+        server = insync_declared_conf.DeclaredConf(insync_fresh_pillar.compile(__opts__, __grains__.value()))
         for namespace in server.namespaces(namespaces):
             with journal.phase(namespace):
                 done[namespace] = server.load(namespace, prune, test)
@@ -156,20 +155,7 @@ def _run(area, verb, told, known, test):
     wrong = insync_verb.unknown(told, known)
     if wrong:
         raise SaltInvocationError(wrong)
-    return insync_verb.run(area, verb, _by(told), __grains__["id"], test)
-
-
-def _declared():
-    """The pillar as the master has it now; what the minion holds is as old as its last refresh."""
-    asked = salt.pillar.get_pillar(__opts__, __grains__.value(), __opts__["id"], __opts__.get("saltenv"))
-    found = asked.compile_pillar()
-    if found.get("_errors"):
-        raise CommandExecutionError(f"the pillar of this server cannot be rendered: {found['_errors'][0]}")
-    return found
-
-
-def _by(told):
-    return told.get("__pub_user") or salt.utils.user.get_specific_user()
+    return insync_verb.run(area, verb, insync_verb.by(told), __grains__["id"], test)
 
 
 def _led(verb, app, told, seconds=900):

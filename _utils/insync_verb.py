@@ -5,6 +5,7 @@ import pathlib
 
 import insync_journal
 import insync_lock
+import salt.utils.user
 
 RECORDS = pathlib.Path("/var/lib/insync")
 LOCKS = pathlib.Path("/run/lock")
@@ -21,6 +22,11 @@ def unknown(told, known, more=""):
         if key not in known and not key.startswith("__"):
             return f"{key}={value}: no option; there is {', '.join(known)}{more.format(key=key, value=value)}"
     return ""
+
+
+def by(told):
+    """Return who (str) called a verb with ``told`` (dict), its keywords: the operator, or on the server itself root."""
+    return told.get("__pub_user") or salt.utils.user.get_specific_user()
 
 
 @contextlib.contextmanager
