@@ -3,21 +3,11 @@
 import ipaddress
 import socket
 
-import insync_conf
-import insync_declared_conf
-import insync_errors
-import insync_fresh_pillar
-import insync_jt
-import insync_lock
 import insync_request
-import insync_verb
 import psutil
-import salt.utils.data
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
-
-_told = insync_errors.told(insync_conf.ConfError, insync_jt.JtError, insync_lock.Held)
 
 
 def __virtual__():
@@ -118,44 +108,6 @@ def update_in_license(*packages, **kwargs):
         salt 'license*' insync.update_in_license insync-license==2.4.0
     """
     return _led("update_in", "license", kwargs)
-
-
-@_told
-def conf_load(*namespaces, prune=False, test=False, **kwargs):
-    """
-    Load what differs between the values that pillar declares for the applications and what the conf server holds.
-
-    namespaces (str): such as ``web``; all if none is named.
-    prune (bool): also remove what nobody has declared; otherwise that is only named.
-    test (bool): only tell what would be done.
-
-    Returns a dict: namespace -> changes (name -> old and new value, secrets masked), undeclared (names) and revision.
-    The applications take new values within seconds, without a restart. Raises CommandExecutionError saying what is
-    wrong; the namespaces before that one are loaded then.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt ct1 insync.conf_load test=True
-        salt ct1 insync.conf_load web prune=True
-    """
-    test, prune = salt.utils.data.is_true(test), salt.utils.data.is_true(prune)
-    verb = " ".join(["insync.conf_load", *namespaces, *(["prune=True"] if prune else [])])
-    with _run("conf", verb, kwargs, ("prune", "test"), test) as (journal, done):
-        server = insync_declared_conf.DeclaredConf(insync_fresh_pillar.compile(__opts__, __grains__.value()))
-        for namespace in server.namespaces(namespaces):
-            with journal.phase(namespace):
-                done[namespace] = server.load(namespace, prune, test)
-    return done
-
-
-def _run(area, verb, told, known, test):
-    """Keep others out of ``area``, and a record; ``told`` are the keywords of the call, ``known`` those that it has."""
-    wrong = insync_verb.unknown(told, known)
-    if wrong:
-        raise SaltInvocationError(wrong)
-    return insync_verb.run(area, verb, insync_verb.by(told), __grains__["id"], test)
 
 
 def _led(verb, app, told, seconds=900):

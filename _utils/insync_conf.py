@@ -5,19 +5,21 @@ class ConfError(ValueError):
     """A declared value cannot be made out; the message names it and says why."""
 
 
-def resolve(declared, endpoints, secrets):
+def resolve(declared, endpoints, secrets, versions=None):
     """
     Return ``declared`` with every reference replaced.
 
-    declared (dict): nested values; ``{secret: role:key}`` stands for a secret, and ``connect: service`` in a mapping
-        for the host and port of that service.
+    declared (dict): nested values; ``{secret: role:key}`` stands for a secret, ``{current_version: platform}`` for the
+        current version there, and ``connect: service`` in a mapping for the host and port of that service.
     endpoints (dict): service -> {port, hosts: {server: full name}}.
     secrets (dict): role -> key -> value.
+    versions (dict): platform -> version.
     Raises ConfError naming the value and what it refers to.
     """
     if not isinstance(declared, dict):
         raise ConfError(f"is {_kind(declared)}, where settings by their names are wanted")
-    found = {key: _value(key, value, endpoints, secrets) for key, value in declared.items()}
+    known = {"secret": secrets, "current_version": versions or {}}
+    found = {key: _value(key, value, endpoints, known) for key, value in declared.items()}
     for service in found.keys() & endpoints.keys():
         if not isinstance(found[service], dict) or not {"host", "port"} <= found[service].keys():
             raise ConfError(f"{service}: has no host and port; 'connect: {service}' takes them from the inventory")
@@ -81,18 +83,19 @@ def _leaves(name, value):
         yield name, value
 
 
-def _value(name, value, endpoints, secrets):
+def _value(name, value, endpoints, known):
     if value is None:
         raise ConfError(f"{name}: has no value")
     if not isinstance(value, dict):
         return value
-    if set(value) == {"secret"}:
-        return _secret(name, value["secret"], secrets)
-    if "secret" in value:
-        others = ", ".join(sorted(str(key) for key in set(value) - {"secret"}))
-        raise ConfError(f"{name}: {others} beside 'secret', which stands for the whole value")
+    for kind, find in (("secret", _secret), ("current_version", _version)):
+        others = ", ".join(sorted(str(key) for key in set(value) - {kind}))
+        if kind in value and others:
+            raise ConfError(f"{name}: {others} beside '{kind}', which stands for the whole value")
+        if kind in value:
+            return find(name, value[kind], known[kind])
     plain = {key: item for key, item in value.items() if key != "connect"}
-    found = {key: _value(f"{name}.{key}", item, endpoints, secrets) for key, item in plain.items()}
+    found = {key: _value(f"{name}.{key}", item, endpoints, known) for key, item in plain.items()}
     return {**_where(name, value["connect"], endpoints), **found} if "connect" in value else found
 
 
@@ -102,6 +105,12 @@ def _secret(name, reference, secrets):
         return secrets[role][key]
     except KeyError:
         raise ConfError(f"{name}: there is no secret {reference}; see pillar/secrets/") from None
+
+
+def _version(name, platform, versions):
+    if not isinstance(platform, str) or platform not in versions:
+        raise ConfError(f"{name}: there is no current version of '{platform}'; those that are: {', '.join(versions)}")
+    return versions[platform]
 
 
 def _where(name, service, endpoints):

@@ -8,14 +8,15 @@ import insync_jt
 class DeclaredConf:
     """Compares what is declared with what is loaded, and loads what differs."""
 
-    def __init__(self, pillar):
+    def __init__(self, pillar, versions=None):
         """
         pillar (dict): conf, apps, endpoints and secrets of this server.
+        versions (dict): platform -> current version (str).
         Raises insync_conf.ConfError on a server that has no conf server.
         """
         if "conf" not in pillar:
             raise insync_conf.ConfError("this server has no conf server")
-        self._pillar, self._conf = pillar, pillar["conf"]
+        self._pillar, self._conf, self._versions = pillar, pillar["conf"], versions
 
     def namespaces(self, named=()):
         """Return those of ``named`` (list of str), or all; raises ConfError for one that is not declared."""
@@ -34,7 +35,7 @@ class DeclaredConf:
         Raises ConfError for values that cannot be made out, insync_jt.JtError.
         """
         declared = self._conf["namespaces"][namespace]
-        wanted = insync_conf.resolve(declared, self._pillar["endpoints"], self._pillar["secrets"])
+        wanted = insync_conf.resolve(declared, self._pillar["endpoints"], self._pillar["secrets"], self._versions)
         insync_conf.check(wanted, self._conf["numbers"])
         jt = self._jt(namespace)
         held = jt.values()

@@ -252,7 +252,8 @@ def slice_for(inventory, host):
     Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
 
     A dict: host, roles, peers (every server, itself too), firewall, slots, pools, clients (of what it offers, by role,
-    their private addresses), names (public, of what it offers), endpoints, sshd, salt.
+    their private addresses), names (public, of what it offers), public_names (of every service that has some),
+    endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -272,6 +273,7 @@ def slice_for(inventory, host):
         "pools": pools(inventory),
         "clients": _client_addresses(inventory, host),
         "names": _names(inventory, host),
+        "public_names": {name: one["names"] for name, one in inventory["services"].items() if "names" in one},
         "endpoints": endpoints(inventory),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},

@@ -6,9 +6,12 @@ import pathlib
 import insync_journal
 import insync_lock
 import salt.utils.user
+from salt.exceptions import SaltInvocationError
 
 RECORDS = pathlib.Path("/var/lib/insync")
 LOCKS = pathlib.Path("/run/lock")
+# For how many seconds one that goes on by itself waits for another.
+PATIENCE = 60
 
 
 def unknown(told, known, more=""):
@@ -29,6 +32,16 @@ def by(told):
     return told.get("__pub_user") or salt.utils.user.get_specific_user()
 
 
+def alone(area, verb, by="", wait=0):
+    """
+    Return a context manager that keeps everybody else out of ``area`` (str), and leaves no record.
+
+    verb, by (str): what, and who, as they are told to who is refused. wait (float): for how many seconds to wait.
+    It raises insync_lock.Held if somebody else is still at it then.
+    """
+    return insync_lock.held(LOCKS / f"insync-{area}.lock", verb, by, wait)
+
+
 @contextlib.contextmanager
 def run(area, verb, by, server, test=False):
     """
@@ -39,7 +52,7 @@ def run(area, verb, by, server, test=False):
     Raises insync_lock.Held if somebody else is at it.
     """
     folder, facts = RECORDS / area, {}
-    with insync_lock.held(LOCKS / f"insync-{area}.lock", verb, by=by):
+    with alone(area, verb, by):
         if not test:
             folder.mkdir(parents=True, exist_ok=True)
         journal = insync_journal.Journal(folder, verb, by, [server], keep=not test)
@@ -49,3 +62,16 @@ def run(area, verb, by, server, test=False):
             journal.end(str(exc) or type(exc).__name__, **facts)
             raise
         journal.end("ok", **facts)
+
+
+def called(area, verb, told, known, server, test=False):
+    """
+    Return ``run`` of the same for a verb that was called with ``told`` (dict), its keywords.
+
+    known (iterable of str): the options that it has. area, verb, server, test: as for ``run``.
+    Raises SaltInvocationError for an option that it has not.
+    """
+    wrong = unknown(told, known)
+    if wrong:
+        raise SaltInvocationError(wrong)
+    return run(area, verb, by(told), server, test)

@@ -31,11 +31,12 @@ conf:
   admin_token: {secret: 'conf_server:admin_token'}
   # What is a whole number, by the end of its name, and from where to where; an application refuses all values for one.
   numbers: {port: [1, 65535], attempts: [1, 100], _seconds: [1, 2592000]}
-  # {secret: role:key} stands for a secret, connect: <service> for the host and port of that service in the inventory.
+  # {secret: role:key} stands for a secret, connect: <service> for the host and port of that service in the inventory,
+  # {current_version: platform} for the version that is current there.
   namespaces:
     web:
       greeting: Welcome to Insync
-      current_versions: {mac: 3.9.6.60027, windows: 3.9.6.60027}
+      current_versions: {mac: {current_version: mac}, windows: {current_version: windows}}
       mail_from: Insync <noreply@insynchq.com>
       mysql: {connect: mysql, user: web, password: {secret: 'mysql_primary:web_password'}, database: insync}
       redis: {connect: redis, user: web, password: {secret: 'redis:web_password'}}
@@ -60,3 +61,14 @@ conf:
         database: insync_digest
       redis: {connect: redis, user: periodic_mailer, password: {secret: 'redis:periodic_mailer_password'}}
       beanstalkd: {connect: beanstalkd, tube: mail}
+
+# Which version of Insync clients are told. A declared one holds until `insync.set_current_version` sets another, and a
+# newly declared one again after that.
+current_versions:
+  declared: {mac: 3.9.6.60027, windows: 3.9.6.60027}
+  downloads:
+    mac: https://cdn.insynchq.com/builds/mac/Insync-{version}.dmg
+    windows: https://cdn.insynchq.com/builds/windows/Insync-{version}.exe
+  # The conf of which application tells them, and where that answers clients.
+  namespace: web
+  told_at: /api/current-versions

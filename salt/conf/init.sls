@@ -1,5 +1,5 @@
 {#- What the conf server tells the applications; jt loads it with a token that only root can read. -#}
-{%- from 'conf/map.jinja' import conf, jt, reaches with context %}
+{%- from 'conf/map.jinja' import conf, current_versions, jt, reaches with context %}
 
 conf-token:
   file.managed:
@@ -33,6 +33,7 @@ conf-{{ namespace }}:
     - declared: {{ declared | tojson }}
     - command: {{ ([jt] + load) | tojson }}
     - numbers: {{ conf.numbers | tojson }}
+    - current_versions: {{ current_versions.declared | tojson }}
     - environment: {{ conf.environment | tojson }}
     - require:
       - file: conf-settings

@@ -2,6 +2,8 @@
 
 import json
 
+import insync_verb
+import insync_versions
 import pytest
 import salt.loader
 
@@ -10,18 +12,21 @@ DECLARED = {"greeting": "Hello", "mysql": {"connect": "mysql"}}
 
 
 @pytest.fixture
-def loaded(opts, tmp_path):
+def loaded(opts, tmp_path, monkeypatch):
     """Apply the state with a `jt` that ends with a code and a text: ``loaded(3, "no", test=True)``."""
     opts["pillar"] = {"endpoints": ENDPOINTS, "secrets": {}}
+    monkeypatch.setattr(insync_verb, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr(insync_verb, "LOCKS", tmp_path / "locks")
 
-    def _loaded(code, said, test, declared=DECLARED):
+    def _loaded(code, said, test, declared=DECLARED, current_versions=None):
         jt = tmp_path / "jt"
         jt.write_text(f"#!/bin/sh\ncat > {tmp_path}/input\necho '{said}'\nexit {code}\n")
         jt.chmod(0o755)
         opts["test"] = test
         utils, serializers = salt.loader.utils(opts), salt.loader.serializers(opts)
         states = salt.loader.states(opts, salt.loader.minion_mods(opts, utils=utils), utils, serializers)
-        return states["insync_conf.loaded"]("web", declared, [str(jt)], {}, numbers={"port": [1, 65535]})
+        more = {"numbers": {"port": [1, 65535]}, "current_versions": current_versions}
+        return states["insync_conf.loaded"]("web", declared, [str(jt)], {}, **more)
 
     return _loaded
 
@@ -59,3 +64,34 @@ def test_what_is_malformed_is_one_line_and_nobody_is_asked(loaded, tmp_path, tes
     result = loaded(0, "{}", testmode, declared)
     assert (result["result"], result["changes"], "\n" in result["comment"]) == (False, {}, False)
     assert not (tmp_path / "input").exists()
+
+
+SAYS = {"greeting": "Hello", "versions": {"mac": {"current_version": "mac"}}}
+
+
+def test_the_current_version_is_loaded_and_a_newly_declared_one_is_kept(loaded, tmp_path, testmode):
+    answer, record = json.dumps({"added": [], "updated": ["versions"], "rev": 7}), tmp_path / "records" / "versions"
+    for declared in ("3.9.6", "3.9.8"):
+        result = loaded(0, answer, testmode, SAYS, {"mac": declared})
+        assert (result["result"], result["changes"]) == (None if testmode else True, {"updated": ["versions"]})
+        assert json.loads((tmp_path / "input").read_text())["versions"] == {"mac": declared}
+        assert record.exists() is not testmode
+    if not testmode:
+        insync_versions.Versions({"mac": "3.9.8"}).record("mac", "3.9.9", "alice")
+        loaded(0, answer, testmode, SAYS, {"mac": "3.9.8"})
+        assert json.loads((tmp_path / "input").read_text())["versions"] == {"mac": "3.9.9"}, "what was set is kept"
+        lines = (record / "history.jsonl").read_text().splitlines()
+        assert [json.loads(line)["new"] for line in lines] == ["3.9.6", "3.9.8"], "a run without a new one says nothing"
+
+
+@pytest.mark.parametrize(
+    "versions, said",
+    [
+        ({"mac": 3.9}, "web: current_versions.declared.mac: 3.9: is no version"),
+        ({"windows": "3.9.6"}, "web: versions.mac: there is no current version of 'mac'; those that are: windows"),
+    ],
+)
+def test_a_version_that_cannot_be_current_is_one_line(loaded, tmp_path, testmode, versions, said):
+    result = loaded(0, "{}", testmode, SAYS, versions)
+    assert (result["result"], result["changes"], "\n" in result["comment"]) == (False, {}, False)
+    assert said in result["comment"] and not (tmp_path / "input").exists()

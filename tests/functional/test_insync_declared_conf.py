@@ -35,6 +35,15 @@ WANTED = {
 }
 
 
+def write_jt(folder, store):
+    """Put a `jt` that keeps its values in ``store`` (pathlib.Path) into bin/ of ``folder``; return its path."""
+    jt = folder / "bin" / "jt"
+    jt.parent.mkdir()
+    jt.write_text(JT.format(python=sys.executable, store=str(store)))
+    jt.chmod(0o755)
+    return jt
+
+
 @pytest.fixture
 def store(tmp_path):
     return tmp_path / "store.json"
@@ -42,10 +51,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def server(tmp_path, store):
-    jt = tmp_path / "bin" / "jt"
-    jt.parent.mkdir()
-    jt.write_text(JT.format(python=sys.executable, store=str(store)))
-    jt.chmod(0o755)
+    write_jt(tmp_path, store)
     pillar = {
         "apps": {"conf_server": {"virtualenv": str(tmp_path)}},
         "conf": {

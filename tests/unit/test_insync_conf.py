@@ -5,6 +5,7 @@ import pytest
 
 ENDPOINTS = {"mysql": {"port": 3306, "hosts": {"db": "db.example.internal"}}}
 SECRETS = {"mysql_primary": {"web_password": "s3cret"}}
+VERSIONS = {"mac": "3.9.6"}
 
 
 def test_references_are_replaced_and_the_rest_stays():
@@ -13,12 +14,14 @@ def test_references_are_replaced_and_the_rest_stays():
         "limits": {"seconds": 5, "names": ["a", "b"]},
         "mysql": {"connect": "mysql", "user": "web", "password": {"secret": "mysql_primary:web_password"}},
         "elsewhere": {"connect": "mysql", "port": 3307},
+        "versions": {"mac": {"current_version": "mac"}},
     }
-    assert insync_conf.resolve(declared, ENDPOINTS, SECRETS) == {
+    assert insync_conf.resolve(declared, ENDPOINTS, SECRETS, VERSIONS) == {
         "greeting": "Hello",
         "limits": {"seconds": 5, "names": ["a", "b"]},
         "mysql": {"host": "db.example.internal", "port": 3306, "user": "web", "password": "s3cret"},
         "elsewhere": {"host": "db.example.internal", "port": 3307},
+        "versions": {"mac": "3.9.6"},
     }
 
 
@@ -59,6 +62,9 @@ def test_a_value_that_no_application_can_take_is_named(values, message):
         ({"a": {"secret": "nobody:web_password"}}, "a: there is no secret nobody:web_password; see pillar/secrets/"),
         ({"a": {"secret": 5}}, "a: there is no secret 5; see pillar/secrets/"),
         ({"a": {"secret": "a:b", "x": 1}}, "a: x beside 'secret', which stands for the whole value"),
+        ({"a": {"current_version": "linux"}}, "a: there is no current version of 'linux'; those that are: mac"),
+        ({"a": {"current_version": ["mac"]}}, "a: there is no current version of '['mac']'; those that are: mac"),
+        ({"a": {"current_version": "mac", "x": 1}}, "a: x beside 'current_version', which stands for the whole value"),
         ({"mysql": {"connect": ["mysql"]}}, "mysql: there is no service '['mysql']'; those that are: mysql"),
         ({"mysql": "text"}, "mysql: has no host and port; 'connect: mysql' takes them from the inventory"),
         ({"mysql": {"user": "web"}}, "mysql: has no host and port; 'connect: mysql' takes them from the inventory"),
@@ -68,5 +74,5 @@ def test_a_value_that_no_application_can_take_is_named(values, message):
 )
 def test_what_cannot_be_made_out_is_named(declared, message):
     with pytest.raises(insync_conf.ConfError) as caught:
-        insync_conf.resolve(declared, ENDPOINTS, SECRETS)
+        insync_conf.resolve(declared, ENDPOINTS, SECRETS, VERSIONS)
     assert str(caught.value) == message

@@ -143,9 +143,9 @@ def test_the_slice_of_a_server(inventory):
     web = ["10.0.0.9", "10.0.0.10", "10.0.0.11"]
     assert part["clients"] == {"lb": ["10.0.0.11"], "ssh_gateway": ["10.0.0.2"], "web": web}
     assert part["endpoints"] == insync_inventory.endpoints(inventory)
-    assert (part["slots"], part["names"]) == ({}, [])
-    known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "endpoints", "sshd", "salt"}
-    assert set(part) == known
+    assert (part["slots"], part["names"], part["public_names"]) == ({}, [], {})
+    known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "public_names", "endpoints"}
+    assert set(part) == known | {"sshd", "salt"}
 
 
 def test_where_services_are(inventory):
@@ -171,6 +171,13 @@ def test_a_server_with_tls_needs_a_certificate(inventory):
 def test_the_names_that_a_server_answers_to(inventory):
     inventory["services"]["http"]["names"] = ["www.example.com", "a.example.com"]
     assert insync_inventory.slice_for(inventory, "lb")["names"] == ["a.example.com", "www.example.com"]
+
+
+def test_every_server_knows_the_public_names_of_all_services(inventory):
+    inventory["services"]["http"]["names"] = ["www.example.com", "a.example.com"]
+    for host in inventory["hosts"]:
+        names = insync_inventory.slice_for(inventory, host)["public_names"]
+        assert names == {"http": ["www.example.com", "a.example.com"]}, "the first is the one to ask"
 
 
 def test_servers_come_after_those_that_they_are_clients_of(inventory):

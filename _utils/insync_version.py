@@ -1,0 +1,22 @@
+"""A version of Insync, such as 3.9.7.60031: what is one, and which of two is the higher."""
+
+import re
+
+_FORM = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
+
+
+class VersionError(ValueError):
+    """This is no version, or none that can be current; the message names it and says why."""
+
+
+def parse(text):
+    """
+    Return the numbers of the version ``text`` (str) as a tuple of int, which compares as versions do.
+
+    Raises VersionError for what is not one to four numbers with dots between them, and for what is no text.
+    """
+    if isinstance(text, str) and _FORM.fullmatch(text):
+        return tuple(int(number) for number in text.split("."))
+    # YAML reads 3.10 as the number 3.1, on a command line too.
+    remedy = "" if isinstance(text, str) else "; one of one or two numbers is quoted twice: '\"3.10\"'"
+    raise VersionError(f"{text!r}: is no version, which is one to four numbers such as 3.9.7.60031{remedy}")
