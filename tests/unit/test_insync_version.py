@@ -6,10 +6,13 @@ import pytest
 
 def test_versions_compare_by_their_numbers():
     texts = ["3.9.7.60031", "3.10", "3.9.10", "3.9.7.9999", "4"]
-    assert sorted(texts, key=insync_version.parse) == ["3.9.7.9999", "3.9.7.60031", "3.9.10", "3.10", "4"]
+    found = sorted(map(insync_version.parse, texts))
+    assert [str(version) for version in found] == ["3.9.7.9999", "3.9.7.60031", "3.9.10", "3.10", "4"]
+    assert insync_version.parse("3.9") == insync_version.parse("3.9") < insync_version.parse("3.9.0")
 
 
-NONE = ["", "../3", "3.9.7.60031\n", "3..9", "1.2.3.4.5", "3.9a", "v3", "٣.٩", "-3", "9" * 10]
+NONE = ["", " ", "../3", "3.9/7", "3.9.7.60031\n", "3..9", "3.9.", ".3", "1.2.3.4.5", "3.9a", "v3", "3.09", "٣.٩", "-3"]
+NONE += ["9" * 10]
 
 
 @pytest.mark.parametrize("text", NONE)
