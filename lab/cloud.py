@@ -1,4 +1,4 @@
-"""What others run for the fleet, in insync-cloud: DNS, an ACME authority, a mail relay, a way to the package index."""
+"""What others run for the fleet, in insync-cloud: DNS, ACME, a mail relay, a way to the package index, and S3."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ import urllib.parse
 import insync_ca
 import yaml
 
-from lab import network, podman, shell
+from lab import clients, network, podman, s3, shell
 from lab.errors import LabError
 from lab.paths import LAB, STATE
 
@@ -21,7 +21,7 @@ ACME_PORT = 14000
 ACME_MANAGEMENT_PORT = 15000
 SMTP_PORT = 587
 PROXY_PORT = 8888
-SERVICES = ("acme", "smtp", "proxy")
+SERVICES = ("acme", "smtp", "proxy", "s3")
 
 WEB_CA = STATE / "web-ca"
 WEB_CA_FILE = "/usr/local/share/ca-certificates/insync-lab-web.crt"
@@ -48,13 +48,19 @@ def names(lab):
 
 def pillar(lab):
     """Return {role: pillar} that leads the fleet to the cloud's services; ``lab`` (dict) is what lab.yaml says."""
-    acme, smtp, proxy = names(lab)
+    acme, smtp, proxy, store = names(lab)
     index, _ = machine_index()
     upstream = {"upstream": index} if index else {}
     return {
         "web_lb": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
         "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},
+        "repos": {
+            "repos": {
+                "source": f"s3://{clients.BUILDS}",
+                "store": {"endpoint": f"https://{store}", "region": s3.REGION},
+            }
+        },
     }
 
 
@@ -91,39 +97,49 @@ def configure(settings, progress, directory=WEB_CA):
     changed = [file for file in wanted if there.get(file.path) != hashlib.sha256(file.text.encode()).hexdigest()]
     for file in changed:
         podman.write("cloud", file.path, file.text, mode=file.mode)
-    stale = {file.unit for file in changed} | _inactive({file.unit for file in wanted})
+    stale = {file.unit for file in changed} | _inactive({s3.UNIT, *(file.unit for file in wanted)})
     if stale:
         progress.say(f"cloud: {', '.join(sorted(stale))}")
         podman.execute("cloud", "systemctl", "--quiet", "enable", *sorted(stale))
         podman.execute("cloud", "systemctl", "restart", *sorted(stale))
-    trust_acme(settings.lab)
+    trust_acme(settings)
+    with podman.network("cloud"):
+        made = s3.prepare(s3.client(), settings.lab["buckets"])
+    if made:
+        progress.say(f"cloud: S3 has {', '.join(made)}")
 
 
 def files(settings, directory=WEB_CA):
     """Return the list of File that the cloud's services need; arguments as for ``configure``."""
-    acme, smtp, _ = names(settings.lab)
-    records = network.dns_config(settings.inventory, names(settings.lab))
+    lab = settings.lab
+    acme, smtp, _, store = names(lab)
+    others = names(lab) | dict.fromkeys(s3.public_names(lab), lab["cloud"]["public"])
+    records = network.dns_config(settings.inventory, others)
     found = [
         File("/etc/dnsmasq.d/fleet.conf", records, "dnsmasq.service"),
         File("/etc/pebble/config.json", _pebble_config(), "pebble.service"),
         File("/etc/smtp-sink/password", _smtp_password(), "smtp-sink.service", "0600"),
         File("/etc/tinyproxy/tinyproxy.conf", _proxy_config(settings.subnets["public"]), "tinyproxy.service"),
+        File("/etc/nginx/nginx.conf", s3.nginx_config(lab), "nginx.service"),
     ]
-    for name, folder, unit in ((acme, "pebble", "pebble.service"), (smtp, "smtp-sink", "smtp-sink.service")):
-        pair = _server_pair(name, directory)
-        found.append(File(f"/etc/{folder}/certificate.pem", pair.certificate, unit))
-        found.append(File(f"/etc/{folder}/key.pem", pair.key, unit, "0600"))
+    served = {"pebble": [acme], "smtp-sink": [smtp], "nginx": [store, *s3.public_names(lab)]}
+    for service, called in served.items():
+        pair = _server_pair(called, directory)
+        found.append(File(f"/etc/{service}/certificate.pem", pair.certificate, f"{service}.service"))
+        found.append(File(f"/etc/{service}/key.pem", pair.key, f"{service}.service", "0600"))
     return found
 
 
-def trust_acme(lab):
+def trust_acme(settings):
     """
-    Make insync-world trust the root of the ACME authority, which is another one each time that pebble starts.
+    Make the fleet's clients trust the root of the ACME authority, which is another one each time that pebble starts.
 
-    lab (dict): what lab.yaml says.
+    The clients are insync-world, and the master, who looks for itself at what is released.
+
+    settings (Settings): the inventory and lab.yaml.
     Raises LabError if pebble does not tell it.
     """
-    acme = next(iter(names(lab)))
+    acme = next(iter(names(settings.lab)))
     url = f"https://{acme}:{ACME_MANAGEMENT_PORT}/roots/0"
     wait = ["--retry", "20", "--retry-connrefused", "--retry-delay", "1", "--max-time", "30"]
     command = ["curl", "-sS", "--fail", *wait, "--resolve", f"{acme}:{ACME_MANAGEMENT_PORT}:127.0.0.1", url]
@@ -132,9 +148,10 @@ def trust_acme(lab):
         path = f"/usr/local/share/ca-certificates/pebble-{insync_ca.fingerprint(root)[:16]}.crt"
     except insync_ca.CaError as exc:
         raise LabError(f"cloud: pebble's root certificate {exc}; 'systemctl status pebble' there") from exc
-    if podman.execute("world", "test", "-e", path, check=False).returncode:
-        podman.write("world", path, root)
-        podman.execute("world", "update-ca-certificates")
+    for box in ("world", settings.master):
+        if podman.execute(box, "test", "-e", path, check=False).returncode:
+            podman.write(box, path, root)
+            podman.execute(box, "update-ca-certificates")
 
 
 def _pebble_config():
@@ -167,13 +184,17 @@ def _proxy_config(subnet):
     return "\n".join(lines) + "\n"
 
 
-def _server_pair(name, directory):
+def _server_pair(called, directory):
+    """Return the pair for the names ``called``, the first of which it is kept under."""
+
     def good(found):
-        left = insync_ca.read(found.certificate).not_after - datetime.datetime.now(datetime.UTC)
-        return insync_ca.issued_by(found.certificate, authority.certificate) and left.days >= RENEW_DAYS
+        facts = insync_ca.read(found.certificate)
+        left = facts.not_after - datetime.datetime.now(datetime.UTC)
+        same = set(facts.names) == set(called)
+        return same and insync_ca.issued_by(found.certificate, authority.certificate) and left.days >= RENEW_DAYS
 
     authority = web_authority(directory)
-    return _kept(directory, name, good, lambda: insync_ca.issue(authority, [name], [], DAYS))
+    return _kept(directory, called[0], good, lambda: insync_ca.issue(authority, called, [], DAYS))
 
 
 def _kept(directory, name, good, make):

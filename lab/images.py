@@ -9,7 +9,7 @@ import tempfile
 
 import insync_release
 
-from lab import apt, cloud, shell
+from lab import apt, cloud, s3, shell
 from lab.paths import CACHE, LAB, LABEL, ROOT
 from lab.podman import podman
 from lab.settings import APT_PROXY_PORT, digest
@@ -30,7 +30,7 @@ class Images:
         self.progress = progress
         self.sources = apt.sources()
         self.wheelhouse = CACHE / f"salt-{insync_release.salt_id(ROOT)}.tar"
-        self.proxy = f'Acquire::http::Proxy "http://{settings.cloud}:{APT_PROXY_PORT}";\n'
+        self.proxy = _proxy(settings)
         self.names = self._names()
 
     def _names(self):
@@ -155,6 +155,13 @@ class Images:
         ).stdout.split()
         for name in set(found) - set(self.names.values()):
             podman("image", "rm", name, check=False)
+
+
+def _proxy(settings):
+    """Return apt's configuration (str): the package cache has what is elsewhere, the cloud's own names are asked."""
+    lines = [f'Acquire::http::Proxy "http://{settings.cloud}:{APT_PROXY_PORT}";']
+    lines += [f'Acquire::http::Proxy::{name} "DIRECT";' for name in s3.public_names(settings.lab)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _hooks(tree, sources):

@@ -1,5 +1,7 @@
 """Podman, as the lab uses it: which runtime, which containers are ours, commands in them."""
 
+import contextlib
+import ctypes
 import difflib
 import functools
 import json
@@ -12,6 +14,8 @@ from lab.errors import LabError
 from lab.paths import LABEL, PREFIX
 
 OLDEST = (4, 3)
+# <sched.h>
+CLONE_NEWNET = 0x40000000
 
 
 def flags_for(cgroup_v2, systemd, crun):
@@ -112,3 +116,27 @@ def interactive(server, *command):
         raise LabError(f"no server '{server}' is running; {hint}")
     terminal = ["--interactive", "--tty"] if os.isatty(0) and os.isatty(1) else ["--interactive"]
     os.execvp("podman", ["podman", *flags(), "exec", *terminal, PREFIX + server, *command])
+
+
+@contextlib.contextmanager
+def network(name):
+    """
+    Be in the network of the container of ``name`` (str) while the block runs; this machine itself has no way there.
+
+    It holds for this thread, for connections that are made meanwhile and the programs that are started.
+    """
+    pid = podman("inspect", "--format", "{{.State.Pid}}", PREFIX + name).stdout.strip()
+    with open("/proc/thread-self/ns/net") as here, open(f"/proc/{pid}/ns/net") as there:
+        _enter(there)
+        try:
+            yield
+        finally:
+            _enter(here)
+
+
+def _enter(namespace):
+    # The standard library has it from Python 3.12 on.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace.fileno(), CLONE_NEWNET):
+        number = ctypes.get_errno()
+        raise LabError(f"{namespace.name}: {os.strerror(number)}")

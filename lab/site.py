@@ -8,7 +8,7 @@ import insync_settings
 import insync_tls
 import yaml
 
-from lab import cloud, shell, standins
+from lab import cloud, pgp, shell, standins
 from lab.paths import LAB, ROOT
 from lab.settings import digest
 
@@ -21,13 +21,17 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     Write a site folder; one that was made from the same inputs is left as it is.
 
     directory (str or pathlib.Path): the folder to fill.
-    keys (str or pathlib.Path): where the private keys are, or are put: the operators', GPG's and the servers'.
+    keys (str or pathlib.Path): where the private keys are, or are put: the operators', GPG's, the servers', and those
+        that sign builds and repositories.
     required (pathlib.Path): which secrets there have to be.
     """
     directory, keys = pathlib.Path(directory), pathlib.Path(keys)
     lab, fakes, wanted = _yaml(LAB / "lab.yaml"), _yaml(LAB / "fake_secrets.yaml"), _yaml(required)
     operators = {name: {**entry, "keys": [_ssh_key(keys, name)]} for name, entry in lab["operators"].items()}
-    settings = _merged(lab["settings"], cloud.pillar(lab))
+    builds, repositories = pgp.kept(keys, pgp.BUILDS), pgp.kept(keys, pgp.REPOSITORIES)
+    fakes = _merged(fakes, {"repos": {"signing_key": repositories.secret}})
+    told = {"repos": {"repos": {"build_key": builds.public}}}
+    settings = _merged(_merged(lab["settings"], cloud.pillar(lab)), told)
     releases = {app: standins.lock(app, lab["first_release"]) for app in standins.APPS}
     gpg = _gpg_home(keys / "gpgkeys")
     try:

@@ -2,7 +2,7 @@
 
 import insync_inventory
 
-from lab import apt, boot, cloud, converge, master, network, podman, preflight, report, site, standins
+from lab import apt, boot, clients, cloud, converge, master, network, podman, preflight, report, site, standins
 from lab.errors import LabError
 from lab.images import Images
 from lab.paths import CACHE, KEYS, PREFIX, RUNS, SITE
@@ -96,6 +96,7 @@ def _boot(settings, servers, blank, images, progress):
     progress.say(f"{len(servers)} servers run, {len(made & set(servers))} of them new; and insync-world, insync-cloud")
     site.write(SITE, KEYS)
     cloud.configure(settings, progress)
+    clients.publish(settings.lab, progress)
     master.operators_in_world(settings.lab["operators"])
     return made & set(servers), started & set(servers)
 

@@ -1,6 +1,7 @@
 """The services of insync-cloud: what they are configured with, and a mail relay that answers as it says."""
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import importlib.machinery
@@ -13,16 +14,20 @@ import insync_ca
 import pytest
 import yaml
 
-from lab import cloud, podman
+from lab import cloud, podman, s3
 from lab.paths import LAB
 
-LAB_YAML = {"cloud": {"public": "198.51.100.3", "domain": "cloud.example"}}
+LAB_YAML = {
+    "cloud": {"public": "198.51.100.3", "domain": "cloud.example"},
+    "buckets": {"packages": {"public": "packages.example"}, "backups": {}},
+}
 
 
 class Settings:
     """What cloud needs of the lab's settings."""
 
     lab = LAB_YAML
+    master = "ct9"
     subnets = {"public": "198.51.100.0/24"}
     inventory = {"hosts": {}, "services": {}, "zones": {"redirects": []}}
 
@@ -51,6 +56,12 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
         "web_lb": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
+        "repos": {
+            "repos": {
+                "source": "s3://insync_builds",
+                "store": {"endpoint": "https://s3.cloud.example", "region": "default"},
+            }
+        },
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
     assert cloud.pillar(LAB_YAML)["pypi_server"]["devpi"]["upstream"] == "https://index.example/simple"
@@ -92,14 +103,21 @@ def test_the_proxy_leads_to_the_index_and_nowhere_else(monkeypatch, tmp_path):
 def test_certificates_are_kept_and_of_the_web_authority(tmp_path):
     first = files(tmp_path / "ca")
     assert files(tmp_path / "ca") == first
-    for path, name in (("/etc/pebble", "acme.cloud.example"), ("/etc/smtp-sink", "smtp.cloud.example")):
+    expected = {
+        "/etc/pebble": (("acme.cloud.example",), ()),
+        "/etc/smtp-sink": (("smtp.cloud.example",), ()),
+        "/etc/nginx": (("packages.example", "s3.cloud.example"), ()),
+    }
+    for path, called in expected.items():
         certificate = first[f"{path}/certificate.pem"].text
-        assert insync_ca.read(certificate).names == (name,)
+        facts = insync_ca.read(certificate)
+        assert (facts.names, facts.addresses) == called
         assert insync_ca.issued_by(certificate, cloud.web_authority(tmp_path / "ca").certificate)
         assert first[f"{path}/key.pem"].mode == "0600"
     assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "ca").glob("*.key")} == {
         "ca.key": 0o600,
         "acme.cloud.example.key": 0o600,
+        "s3.cloud.example.key": 0o600,
         "smtp.cloud.example.key": 0o600,
     }
 
@@ -110,6 +128,19 @@ def test_another_authority_means_other_certificates(tmp_path):
     second = files(tmp_path)
     assert first["/etc/pebble/certificate.pem"] != second["/etc/pebble/certificate.pem"]
     assert insync_ca.issued_by(second["/etc/pebble/certificate.pem"].text, cloud.web_authority(tmp_path).certificate)
+
+
+def test_another_public_name_means_another_certificate(monkeypatch, tmp_path):
+    files(tmp_path)
+    more = {**LAB_YAML["buckets"], "downloads": {"public": "downloads.example"}}
+    monkeypatch.setattr(Settings, "lab", {**LAB_YAML, "buckets": more})
+    certificate = files(tmp_path)["/etc/nginx/certificate.pem"].text
+    assert "downloads.example" in insync_ca.read(certificate).names
+
+
+def test_the_public_dns_knows_the_store_and_its_public_names(tmp_path):
+    records = files(tmp_path)["/etc/dnsmasq.d/fleet.conf"].text.splitlines()
+    assert {f"host-record={name},198.51.100.3" for name in ("s3.cloud.example", "packages.example")} <= set(records)
 
 
 @dataclasses.dataclass
@@ -141,7 +172,10 @@ def container(monkeypatch):
     found = Container({}, set(), [])
     monkeypatch.setattr(podman, "write", found.write)
     monkeypatch.setattr(podman, "execute", found.execute)
-    monkeypatch.setattr(cloud, "trust_acme", lambda lab: None)
+    monkeypatch.setattr(cloud, "trust_acme", lambda settings: None)
+    monkeypatch.setattr(podman, "network", lambda name: contextlib.nullcontext(found.calls.append(("enter", name))))
+    monkeypatch.setattr(s3, "client", lambda: "store")
+    monkeypatch.setattr(s3, "prepare", lambda store, buckets: found.calls.append(("prepare", store, *buckets)))
     return found
 
 
@@ -149,7 +183,7 @@ def restarted(container):
     return {unit for command in container.calls if command[:2] == ("systemctl", "restart") for unit in command[2:]}
 
 
-ALL = {"dnsmasq.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
+ALL = {"dnsmasq.service", "nginx.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
 
 
 def test_only_what_changed_is_restarted(container, tmp_path):
@@ -161,17 +195,43 @@ def test_only_what_changed_is_restarted(container, tmp_path):
     cloud.configure(Settings(), progress, tmp_path)
     assert restarted(container) == set()
     container.files["/etc/smtp-sink/password"] = "another"
-    container.inactive = {"tinyproxy.service"}
+    container.inactive = {"s3.service", "tinyproxy.service"}
     cloud.configure(Settings(), progress, tmp_path)
-    assert restarted(container) == {"smtp-sink.service", "tinyproxy.service"}
+    assert restarted(container) == {"s3.service", "smtp-sink.service", "tinyproxy.service"}
     assert container.files["/etc/smtp-sink/password"] != "another"
+
+
+def test_the_store_is_prepared_each_time_from_within_the_cloud(container, tmp_path):
+    for _ in range(2):
+        container.calls.clear()
+        cloud.configure(Settings(), Progress(), tmp_path)
+        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", "packages", "backups")]
 
 
 def test_every_unit_is_in_the_image_or_in_a_package_of_it():
     packages = yaml.safe_load((LAB / "images.yaml").read_text())["cloud"]
     units = LAB / "images" / "cloud" / "etc" / "systemd" / "system"
-    for unit in ALL:
-        assert (units / unit).exists() or unit.removesuffix(".service") in packages
+    packaged = {f"{name.removesuffix('-light')}.service" for name in packages}
+    for unit in ALL | {s3.UNIT}:
+        assert (units / unit).exists() or unit in packaged
+
+
+def test_the_world_and_the_master_trust_the_acme_authority(monkeypatch, tmp_path):
+    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}}
+
+    def execute(server, *command, **options):
+        known = command[0] != "test" or command[-1] in there[server]
+        return subprocess.CompletedProcess(command, int(not known), root if command[0] == "curl" else "", "")
+
+    calls = []
+    monkeypatch.setattr(podman, "execute", lambda *a, **options: calls.append(a[:2]) or execute(*a, **options))
+    monkeypatch.setattr(podman, "write", lambda server, path, text: there[server].update({path: text}))
+    cloud.trust_acme(Settings())
+    assert [list(files.values()) for files in there.values()] == [[root], [root]]
+    assert {("world", "update-ca-certificates"), ("ct9", "update-ca-certificates")} <= set(calls)
+    calls.clear()
+    cloud.trust_acme(Settings())
+    assert "update-ca-certificates" not in {command for _, command in calls}
 
 
 @pytest.fixture(scope="module")

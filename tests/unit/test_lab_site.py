@@ -44,6 +44,28 @@ def test_secrets_are_encrypted_and_operators_have_keys(tmp_path):
     assert (directory / "secrets" / "base.yaml").read_text() == before, "the same inputs must not make a new deploy"
 
 
+def test_the_repositories_have_a_key_whose_private_half_is_a_secret(tmp_path):
+    required = tmp_path / "required.yaml"
+    required.write_text("repos: {s3_access_key: why, s3_secret_key: why, signing_key: why}\n")
+    directory, keys = tmp_path / "site", tmp_path / "keys"
+    site.write(directory, keys, required)
+    told = yaml.safe_load((directory / "settings.yaml").read_text())["repos"]["repos"]
+    secrets = yaml.safe_load((directory / "secrets" / "repos.yaml").read_text())
+    assert secrets.keys() == {"s3_access_key", "s3_secret_key", "signing_key"}
+    private = decrypted(directory, secrets["signing_key"])
+    assert private.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----")
+    assert fingerprint(told["build_key"]) != fingerprint(private)
+    *_, line, _, _ = (keys / "builds.key").read_bytes().splitlines()
+    texts = [path.read_bytes() for path in directory.rglob("*") if path.is_file()]
+    assert not [text for text in texts if line in text], "the build's private key is none of the fleet's"
+
+
+def fingerprint(key):
+    command = ["gpg", "--batch", "--with-colons", "--show-keys"]
+    said = subprocess.run(command, input=key, capture_output=True, text=True, check=True).stdout
+    return [line.split(":")[9] for line in said.splitlines() if line.startswith("fpr:")]
+
+
 def test_the_servers_have_certificates_that_outlive_the_site_folder(tmp_path):
     required = tmp_path / "required.yaml"
     required.write_text(REQUIRED)

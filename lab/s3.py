@@ -1,0 +1,150 @@
+"""The object store of insync-cloud: radosgw with the buckets that lab.yaml declares, and nginx in front of it."""
+
+import yaml
+
+from lab import podman
+from lab.errors import LabError
+from lab.paths import LAB
+
+UNIT = "s3.service"
+# On loopback only; nginx is before it.
+PORT = 7480
+REGION = "default"
+USER = "insync"
+CERTIFICATE = "/etc/nginx/certificate.pem"
+KEY = "/etc/nginx/key.pem"
+
+
+def public_names(lab):
+    """Return {name: bucket} of the names under which everybody may read a bucket."""
+    return {bucket["public"]: name for name, bucket in lab["buckets"].items() if "public" in bucket}
+
+
+def nginx_config(lab):
+    """Return nginx's configuration (str): TLS for S3, and each public name for what is in its bucket."""
+    servers = [_SERVER % {"name": name, "bucket": bucket, "port": PORT} for name, bucket in public_names(lab).items()]
+    return _NGINX % {"certificate": CERTIFICATE, "key": KEY, "port": PORT, "servers": "\n".join(servers)}
+
+
+def client():
+    """
+    Return a boto3 client of the store as the user who owns the buckets; to be used in the cloud's network."""
+    # Imported here: it takes half a second, and most that import the lab do not need it.
+    import boto3
+    import botocore.config
+
+    secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))["repos"]
+    # This machine's proxy does not know the lab; and the gateway does not know the checksums that boto3 adds by itself.
+    config = botocore.config.Config(
+        proxies={},
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{PORT}",
+        region_name=REGION,
+        aws_access_key_id=secrets["s3_access_key"],
+        aws_secret_access_key=secrets["s3_secret_key"],
+        config=config,
+    )
+
+
+def prepare(store, buckets):
+    """
+    Make the user and those of ``buckets`` that are missing; the store is blank each time that it starts.
+
+    store: as ``client`` returns it.
+    buckets (dict): name -> what lab.yaml says.
+    Returns the list of the buckets that were made. Raises LabError if the store does not come up.
+    """
+    wait = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1", "--retry-max-time", "60", "--max-time", "10"]
+    url = f"http://127.0.0.1:{PORT}/"
+    podman.execute("cloud", "curl", "-sS", "--fail", "--output", "/dev/null", *wait, url, what=f"cloud: {UNIT}")
+    there = _buckets(store)
+    missing = [name for name in buckets if name not in there]
+    for name in missing:
+        store.create_bucket(Bucket=name, ACL="public-read" if "public" in buckets[name] else "private")
+    return missing
+
+
+def _buckets(store):
+    """Return the set of the user's buckets; the user is made if there is none yet."""
+    import botocore.exceptions
+
+    try:
+        return _listed(store)
+    except botocore.exceptions.ClientError as exc:
+        if exc.response["Error"]["Code"] != "InvalidAccessKeyId":
+            raise LabError(f"cloud: S3: {exc}") from exc
+    _make_user()
+    return _listed(store)
+
+
+def _listed(store):
+    return {bucket["Name"] for bucket in store.list_buckets()["Buckets"]}
+
+
+def _make_user():
+    secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))["repos"]
+    keys = ["--access-key", secrets["s3_access_key"], "--secret-key", secrets["s3_secret_key"]]
+    command = ["radosgw-admin", "user", "create", "--uid", USER, "--display-name", USER, *keys]
+    podman.execute("cloud", *command, what="cloud: radosgw-admin user create")
+
+
+_NGINX = """\
+# Made by the lab: S3 by TLS, and the public names of its buckets.
+user www-data;
+worker_processes 1;
+pid /run/nginx.pid;
+events {}
+
+http {
+    log_format by_name '$time_iso8601 $remote_addr $host "$request" $status $body_bytes_sent $request_time'
+                       ' "$http_range" "$http_user_agent"';
+    access_log /var/log/nginx/access.log by_name;
+    error_log /var/log/nginx/error.log;
+    default_type application/octet-stream;
+    ssl_certificate %(certificate)s;
+    ssl_certificate_key %(key)s;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+
+    # The key as the client wrote it, so that + and %%2B stay what they are; of a bucket's own functions none is public.
+    map $request_uri $key {
+        "~^(?<path>[^?]*)" $path;
+    }
+
+    server {
+        listen 443 ssl default_server;
+        client_max_body_size 0;
+        proxy_request_buffering off;
+        proxy_set_header Host $http_host;
+        location / {
+            proxy_pass http://127.0.0.1:%(port)d;
+        }
+    }
+
+    server {
+        listen 80 default_server;
+        return 404;
+    }
+
+%(servers)s}
+"""
+
+_SERVER = """\
+    server {
+        listen 80;
+        listen 443 ssl;
+        server_name %(name)s;
+        proxy_set_header Authorization "";
+        location / {
+            limit_except GET {
+                deny all;
+            }
+            proxy_pass http://127.0.0.1:%(port)d/%(bucket)s$key;
+        }
+    }
+"""
