@@ -88,7 +88,7 @@ def rollback_version(platform, version=None, leaving=None, test=False, **kwargs)
 
     platform, test: as for ``insync.set_current_version``.
     version (str): one of the former ones; without it, the last one before the current.
-    leaving (str): only if this is the current one.
+    leaving (str): only if this is the current one, and another was before.
 
     Returns and raises as ``insync.set_current_version``.
 

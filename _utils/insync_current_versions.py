@@ -48,13 +48,13 @@ class CurrentVersions:
         """
         Let ``version`` (str), which was current before, be it again; None stands for the last one before the current.
 
-        leaving (str): only if this is the current one.
+        leaving (str): only if this is the current one, and another was before.
         run, platform, test, and what is returned and raised: as for ``set``.
         """
         current = self._holding(platform)["version"]
-        if leaving not in (None, current):
-            return {}
         former = self._versions.former(platform)
+        if leaving and (leaving != current or not former):
+            return {}
         if not (version or former):
             raise insync_version.VersionError(f"{platform}: nothing was current before {current}")
         if version and version not in (current, *former):

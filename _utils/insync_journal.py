@@ -9,6 +9,8 @@ import time
 
 import insync_files
 
+HISTORY = "history.jsonl"
+
 
 class Journal:
     """The record of one run, written anew at each step, so that a run that was killed tells where."""
@@ -47,7 +49,7 @@ class Journal:
         self.record |= {"end": end, "seconds": seconds, **facts}
         self._write()
         if self.keep:
-            with self._tolerant(), (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            with self._tolerant(), (self.folder / HISTORY).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.record) + "\n")
         return self.record
 
@@ -72,6 +74,13 @@ def last(folder):
     """Return the record (dict) of the last run in ``folder`` (str or pathlib.Path), None if there was none."""
     file = pathlib.Path(folder, "journal.json")
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def history(folder):
+    """Return the records (list of dict) of all runs in ``folder`` (str or pathlib.Path), the oldest first."""
+    file = pathlib.Path(folder, HISTORY)
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def _now():

@@ -10,8 +10,8 @@ import insync_http
 import insync_version
 
 DOWNLOAD_SECONDS = 10
-# Several servers answer: so many answers in a row have to agree.
-ANSWERS = 4
+# Several processes of several servers answer: so many answers in a row have to agree that hardly one was not asked.
+ANSWERS = 32
 SECONDS, POLL = 15, 0.25
 
 

@@ -15,7 +15,7 @@ operator-commands-{{ name }}:
     - user: root
     - group: root
     - mode: '0755'
-    - context: {name: {{ name }}, program: {{ program }}}
+    - context: {verb: {{ name | replace('.sh', '') }}, program: {{ program }}}
 {%- endfor %}
 
 operator-commands-completion:

@@ -1,5 +1,5 @@
 {#- The salt-master: an unprivileged user that sees the deployed checkout, the site folder and its own keys, nothing else. -#}
-{%- from 'salt_master/map.jinja' import address, applications, checkout, master, name, pools, site with context %}
+{%- from 'salt_master/map.jinja' import address, checkout, master, name, pools, records, site with context %}
 include:
   - salt_release
 
@@ -29,11 +29,11 @@ salt-master-directory-{{ directory }}:
 {%- endfor %}
 
 {#- Where the release verbs record who did what when. #}
-{%- for application in applications %}
+{%- for record in records %}
 
-salt-master-records-{{ application }}:
+salt-master-records-{{ record }}:
   file.directory:
-    - name: /var/lib/insync/{{ application }}
+    - name: /var/lib/insync/{{ record }}
     - user: salt
     - group: salt
     - mode: '0755'

@@ -1,6 +1,7 @@
 """House rules of salt/ and pillar/; each returns a line for every place that breaks it."""
 
 import os
+import pathlib
 import re
 
 import salt.state
@@ -151,9 +152,12 @@ def tunables_are_read(tree):
 
 
 def _verbs_that_read(tree, key):
-    """The text of the modules, and of what they share, that read ``key`` of the pillar."""
-    texts = map(tree.text, tree.files("_modules/*.py", "_utils/*.py"))
-    return "".join(text for text in texts if re.search(rf"""pillar(__)?\["{key}"\]""", text))
+    """The text of the modules and utilities that read ``key`` of the pillar, and of those that they hand it to."""
+    texts = {pathlib.PurePath(name).stem: tree.text(name) for name in tree.files("_modules/*.py", "_utils/*.py")}
+    read = [text for text in texts.values() if re.search(rf"""pillar(__)?\["{key}"\]""", text)]
+    handed = {name for text in read for name in re.findall(r"^import (insync_\w+)$", text, re.MULTILINE)}
+    handed |= {name for one in handed for name in re.findall(r"^import (insync_\w+)$", texts[one], re.MULTILINE)}
+    return "".join([*read, *(texts[name] for name in handed)])
 
 
 def _keys(values):

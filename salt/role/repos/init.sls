@@ -1,0 +1,3 @@
+# Makes the apt and yum repositories of the desktop client, and publishes them to S3.
+include:
+  - repos
