@@ -1,12 +1,12 @@
-"""How large a drill is, and the page with the figures of those that ran at full size."""
+"""How large a drill is, and the pages with the figures of those that ran at full size."""
 
 import datetime
 import os
 
 from lab.paths import ROOT
 
-PAGE = ROOT / "docs" / "drills.md"
-HEAD = """# Drills
+RELEASES = ROOT / "docs" / "drills.md"
+RELEASES_HEAD = """# Drills
 
 What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. The same
 drills run in every `make test`, smaller. *stale* counts answers of the former release after the first one of the new;
@@ -15,6 +15,16 @@ drills run in every `make test`, smaller. *stale* counts answers of the former r
 | drill | verbs | requests | failed | stale | p99.9 before, ms | during, ms | ratio | verb, median s |
 |---|---|---|---|---|---|---|---|---|
 """
+REPOSITORIES = ROOT / "docs" / "repository-drills.md"
+REPOSITORIES_HEAD = """# Drills of the repositories
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. The same
+drills run in every `make test`, smaller. Customers are real apt and dnf in the internet of the lab, who look for
+updates as fast as they can; *half* counts looks that found anything but one published state, whole.
+
+| drill | customer | publications | looks | failed | half |
+|---|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -22,7 +32,7 @@ class Drills:
 
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
-        self.full, self.rows = full, []
+        self.full, self.releases, self.repositories = full, [], []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -37,10 +47,17 @@ class Drills:
         """
         before, during = (report.windows[0]["ms"]["p99.9"], report.window("verbs")["ms"]["p99.9"])
         figures = [verbs, report.sent, report.failed_count, report.stale, before, during, round(during / before, 2)]
-        self.rows.append([name, *figures, sorted(seconds)[len(seconds) // 2]])
+        self.releases.append([name, *figures, sorted(seconds)[len(seconds) // 2]])
+
+    def note_customer(self, name, customer, publications, looks, failed, half):
+        """Keep what a customer of the repositories saw: two names (str), and four numbers as the page has them."""
+        self.repositories.append([name, customer, publications, looks, failed, half])
 
     def write(self):
-        """Write the page."""
+        """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
-        lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in self.rows]
-        PAGE.write_text(HEAD.format(cpus=os.cpu_count(), day=day) + "".join(lines), encoding="utf-8")
+        pages = [(RELEASES, RELEASES_HEAD, self.releases), (REPOSITORIES, REPOSITORIES_HEAD, self.repositories)]
+        for page, head, rows in pages:
+            lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]
+            if rows:
+                page.write_text(head.format(cpus=os.cpu_count(), day=day) + "".join(lines), encoding="utf-8")
