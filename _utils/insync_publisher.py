@@ -1,6 +1,7 @@
 """The repositories of this server as pillar declares them: what is made here, what is published, and who signs it."""
 
 import contextlib
+import datetime
 import functools
 import pathlib
 import shutil
@@ -246,7 +247,7 @@ def _told(manifest, live):
     return {
         "serial": manifest.serial,
         "version": _newest(manifest),
-        "since": manifest.date,
+        "since": datetime.datetime.fromtimestamp(manifest.date, datetime.UTC).isoformat(),
         "by": manifest.by,
         "published": live["serial"] if live else None,
     }
