@@ -7,7 +7,6 @@ import insync_fresh_pillar
 import insync_lock
 import insync_publisher
 import insync_verb
-import salt.utils.data
 from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
@@ -20,15 +19,15 @@ def __virtual__():
 
 
 @_told
-def check_client(version, **kwargs):
+def check_client(version, *more, **kwargs):
     """
     Look whether a version of the desktop client can be released: builds of all platforms, keys, disk, store.
 
     version (str): such as 3.9.7.60031.
 
     Returns a dict: builds (file -> size in bytes), platforms (name -> download), signing_key_days (until it expires,
-    None if never), suites (apt and yum -> how many would get it). Raises CommandExecutionError naming everything that
-    is missing or wrong.
+    None if never), suites (apt and yum -> how many would get it) and live, whether customers are offered it everywhere.
+    Raises CommandExecutionError naming everything that is missing or wrong.
 
     CLI Example:
 
@@ -36,11 +35,13 @@ def check_client(version, **kwargs):
 
         salt ct1 insync.check_client 3.9.7.60031
     """
-    return _publisher(kwargs).check(version)
+    insync_verb.nothing_more(more)
+    with _run(f"insync.check_client {version}", kwargs, (), test=True) as publisher:
+        return publisher.check(version)
 
 
 @_told
-def update_apt_repo(version, backport=False, partial=False, test=False, **kwargs):
+def update_apt_repo(version, *more, backport=False, partial=False, test=False, **kwargs):
     """
     Add a version of the desktop client to all suites of the local apt repositories; ``insync.sync_repos`` publishes it.
 
@@ -59,11 +60,12 @@ def update_apt_repo(version, backport=False, partial=False, test=False, **kwargs
         salt ct1 insync.update_apt_repo 3.9.7.60031
         salt ct1 insync.update_apt_repo 3.8.9.60012 backport=True test=True
     """
+    insync_verb.nothing_more(more)
     return _update("apt", version, backport, partial, test, kwargs)
 
 
 @_told
-def update_yum_repo(version, backport=False, partial=False, test=False, **kwargs):
+def update_yum_repo(version, *more, backport=False, partial=False, test=False, **kwargs):
     """
     Add a version of the desktop client to all local yum repositories; otherwise like ``insync.update_apt_repo``.
 
@@ -75,6 +77,7 @@ def update_yum_repo(version, backport=False, partial=False, test=False, **kwargs
 
         salt ct1 insync.update_yum_repo 3.9.7.60031
     """
+    insync_verb.nothing_more(more)
     return _update("yum", version, backport, partial, test, kwargs)
 
 
@@ -97,14 +100,14 @@ def sync_repos(*names, repair=False, test=False, **kwargs):
         salt ct1 insync.sync_repos
         salt ct1 insync.sync_repos apt test=True
     """
-    test, repair = salt.utils.data.is_true(test), salt.utils.data.is_true(repair)
-    verb = " ".join(["insync.sync_repos", *names, *["repair=True"] * repair])
+    test, repair = insync_verb.flag(test=test), insync_verb.flag(repair=repair)
+    verb = " ".join(["insync.sync_repos", *map(str, names), *["repair=True"] * repair])
     with _run(verb, kwargs, ("repair", "test"), test) as publisher:
         return publisher.sync(names, repair, test)
 
 
 @_told
-def verify_repos(version=None, **kwargs):
+def verify_repos(version=None, *more, **kwargs):
     """
     Look at the published repositories as a customer does, with apt and dnf.
 
@@ -119,6 +122,7 @@ def verify_repos(version=None, **kwargs):
 
         salt ct1 insync.verify_repos 3.9.7.60031
     """
+    insync_verb.nothing_more(more)
     return _publisher(kwargs).verify(version)
 
 
@@ -129,7 +133,7 @@ def rollback_repos(*suites, serial=None, leaving=None, test=False, **kwargs):
 
     suites (str): such as ``ubuntu/noble``, ``fedora/41``, or ``apt``, ``yum``; all if none is named.
     serial (int): of one suite, the serial to come back to; without it the one before.
-    leaving (str): only suites that offer this version, to the newest serial that does not.
+    leaving (str): only suites that offer this version: they lose it, and get back what made room for it.
     test (bool): only tell what would be done.
 
     Who has installed a newer version keeps it: apt and dnf do not go back by themselves.
@@ -145,21 +149,22 @@ def rollback_repos(*suites, serial=None, leaving=None, test=False, **kwargs):
         salt ct1 insync.rollback_repos ubuntu/noble serial=12
         salt ct1 insync.rollback_repos leaving=3.9.7.60031
     """
-    test = salt.utils.data.is_true(test)
+    test = insync_verb.flag(test=test)
     words = [f"serial={serial}"] if serial is not None else []
     words += [f"leaving={leaving}"] if leaving is not None else []
-    verb = " ".join(["insync.rollback_repos", *suites, *words])
+    verb = " ".join(["insync.rollback_repos", *map(str, suites), *words])
     with _run(verb, kwargs, ("serial", "leaving", "test"), test) as publisher:
         return publisher.roll_back(suites, serial, leaving, test)
 
 
 @_told
-def repo_status(**kwargs):
+def repo_status(*more, **kwargs):
     """
     Tell what each suite offers here and in the store, and where the store differs from what was published.
 
     Returns a dict: apt and yum -> suites (suite -> serial, version, since, by, published), drift (what is wrong in the
-    store -> keys), and signing_key_days (until it expires, None if never).
+    store -> keys), and signing_key_days (until it expires, None if never, or what is wrong with it). Raises
+    CommandExecutionError if the store does not answer.
 
     CLI Example:
 
@@ -167,17 +172,19 @@ def repo_status(**kwargs):
 
         salt ct1 insync.repo_status
     """
+    insync_verb.nothing_more(more)
     return _publisher(kwargs).status()
 
 
 @_told
-def gc_repos(test=True, **kwargs):
+def gc_repos(*more, test=True, **kwargs):
     """
     Remove what no retained serial names, here and in the store; by default only tell what that is.
 
     test (bool): False removes it.
 
     Returns a dict: apt and yum -> local, published (keys). What is younger than the retention of the pillar stays.
+    Raises CommandExecutionError if what is live is not what this server has published.
 
     CLI Example:
 
@@ -186,13 +193,15 @@ def gc_repos(test=True, **kwargs):
         salt ct1 insync.gc_repos
         salt ct1 insync.gc_repos test=False
     """
-    test = salt.utils.data.is_true(test)
+    insync_verb.nothing_more(more)
+    test = insync_verb.flag(test=test)
     with _run("insync.gc_repos", kwargs, ("test",), test) as publisher:
         return publisher.collect(test)
 
 
 def _update(root, version, backport, partial, test, told):
-    backport, partial, test = (salt.utils.data.is_true(value) for value in (backport, partial, test))
+    test = insync_verb.flag(test=test)
+    backport, partial = insync_verb.flag(backport=backport), insync_verb.flag(partial=partial)
     words = ["backport=True"] * backport + ["partial=True"] * partial
     verb = " ".join([f"insync.update_{root}_repo", str(version), *words])
     with _run(verb, told, ("backport", "partial", "test"), test) as publisher:
@@ -203,7 +212,8 @@ def _update(root, version, backport, partial, test, told):
 def _run(verb, told, known, test):
     """One at a time, and on record."""
     publisher, by = _publisher(told, known), insync_verb.by(told)
-    with insync_verb.run("repos", verb, by, __grains__["id"], test) as (journal, done):
+    run = insync_verb.called("repos", verb, told, known, __grains__["id"], test, insync_verb.PATIENCE)
+    with run as (journal, done):
         publisher.begin(journal, by, done)
         yield publisher
 

@@ -10,7 +10,6 @@ import insync_lock
 import insync_verb
 import insync_version
 import insync_versions
-import salt.utils.data
 
 __virtualname__ = "insync"
 
@@ -41,8 +40,8 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
         salt ct1 insync.conf_load test=True
         salt ct1 insync.conf_load web prune=True
     """
-    test, prune = salt.utils.data.is_true(test), salt.utils.data.is_true(prune)
-    verb = " ".join(["insync.conf_load", *namespaces, *(["prune=True"] if prune else [])])
+    test, prune = insync_verb.flag(test=test), insync_verb.flag(prune=prune)
+    verb = " ".join(["insync.conf_load", *map(str, namespaces), *(["prune=True"] if prune else [])])
     with insync_verb.called("conf", verb, kwargs, ("prune", "test"), __grains__["id"], test) as (journal, done):
         pillar = _pillar()
         declared = pillar["current_versions"]["declared"] if "current_versions" in pillar else {}
@@ -55,7 +54,7 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
 
 
 @_told
-def set_current_version(platform, version, backport=False, test=False, **kwargs):
+def set_current_version(platform, version, *more, backport=False, test=False, **kwargs):
     """
     Tell clients on a platform that a version of Insync is the current one.
 
@@ -74,15 +73,16 @@ def set_current_version(platform, version, backport=False, test=False, **kwargs)
         salt ct1 insync.set_current_version mac 3.9.7.60031 test=True
         salt ct1 insync.set_current_version windows 3.9.7.60031
     """
+    insync_verb.nothing_more(more)
     insync_version.parse(version)
-    test, backport = salt.utils.data.is_true(test), salt.utils.data.is_true(backport)
+    test, backport = insync_verb.flag(test=test), insync_verb.flag(backport=backport)
     verb = " ".join(["insync.set_current_version", str(platform), version, *(["backport=True"] if backport else [])])
     with insync_verb.called(insync_versions.AREA, verb, kwargs, ("backport", "test"), __grains__["id"], test) as run:
         return _current_versions(insync_verb.by(kwargs)).set(run, str(platform), version, backport, test)
 
 
 @_told
-def rollback_version(platform, version=None, leaving=None, test=False, **kwargs):
+def rollback_version(platform, version=None, *more, leaving=None, test=False, **kwargs):
     """
     Tell clients on a platform that a version which was current before is it again.
 
@@ -99,9 +99,11 @@ def rollback_version(platform, version=None, leaving=None, test=False, **kwargs)
         salt ct1 insync.rollback_version mac
         salt ct1 insync.rollback_version mac leaving=3.9.7.60031
     """
-    for named in filter(None, (version, leaving)):
-        insync_version.parse(named)
-    test, known = salt.utils.data.is_true(test), ("version", "leaving", "test")
+    insync_verb.nothing_more(more)
+    for named in (version, leaving):
+        if named is not None:
+            insync_version.parse(named)
+    test, known = insync_verb.flag(test=test), ("version", "leaving", "test")
     words = [*([version] if version else []), *([f"leaving={leaving}"] if leaving else [])]
     verb = " ".join(["insync.rollback_version", str(platform), *words])
     with insync_verb.called(insync_versions.AREA, verb, kwargs, known, __grains__["id"], test) as run:
@@ -114,7 +116,7 @@ def current_versions():
     Tell which version of Insync is current on each platform, and what clients are told.
 
     Returns a dict: platform -> version, declared, since, by, download (URL), clients_see, and seen, whether that is the
-    version.
+    version. Raises CommandExecutionError on a server that tells none.
 
     CLI Example:
 

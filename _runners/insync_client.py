@@ -7,11 +7,13 @@ import insync_inventory
 import insync_jobs
 import insync_journal
 import insync_lock
-import salt.utils.data
+import insync_verb
+import insync_version
 import salt.utils.user
 
 # The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
 from salt.exceptions import NotImplemented as Refused
+from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
 
@@ -23,7 +25,7 @@ def __virtual__():
     return __virtualname__
 
 
-def release_client(version, test=False):
+def release_client(version, *more, test=False, **kwargs):
     """
     Release the desktop client on all platforms: preflight, apt, yum, sync, verify, current versions.
 
@@ -40,8 +42,7 @@ def release_client(version, test=False):
         salt-run insync.release_client 3.9.7.60031
         salt-run state.orchestrate orch.release_client pillar='{"version": "3.9.7.60031"}'
     """
-    # YAML makes a number of what has one dot.
-    version, test, by = str(version), salt.utils.data.is_true(test), salt.utils.user.get_specific_user()
+    test, by = _checked(version, more, test, kwargs), salt.utils.user.get_specific_user()
     verb = f"insync.release_client {version}" + (" test=True" if test else "")
     try:
         with insync_lock.held(_LOCK, verb, by=by):
@@ -69,11 +70,23 @@ def releases():
     return {"data": insync_client_release.completed(_RECORDS), "outputter": "insync_table"}
 
 
+def _checked(version, more, test, told):
+    """Return whether it is only a test; Refused for words that are none of this verb's."""
+    wrong = insync_verb.unknown(told, ("test",))
+    if wrong:
+        raise Refused(wrong)
+    try:
+        insync_verb.nothing_more(more)
+        insync_version.parse(version)
+        return insync_verb.flag(test=test)
+    except (SaltInvocationError, insync_version.VersionError) as exc:
+        raise Refused(str(exc)) from exc
+
+
 def _recorded(version, journal, test):
-    known = [release["version"] for release in insync_client_release.completed(_RECORDS)]
-    release = insync_client_release.ClientRelease(
-        version, _server(), insync_jobs.Jobs(__opts__), journal, completed=version in known
-    )
+    known = version in [release["version"] for release in insync_client_release.completed(_RECORDS)]
+    jobs = insync_jobs.Jobs(__opts__)
+    release = insync_client_release.ClientRelease(version, _server(), jobs, journal, known=known)
     try:
         done = release.run(test)
     except insync_client_release.Failed as exc:

@@ -37,22 +37,25 @@ def drift(store, manifests):
     return {name: value for name, value in found.items() if value}
 
 
-def sweep(store, keep, days, test=True):
+def sweep(store, manifests, days, test=True):
     """
-    Delete what nobody needs from ``store`` (insync_store.Store): what is not in ``keep`` and older than ``days``.
+    Delete what nobody needs from ``store`` (insync_store.Store): what no manifest names and is older than ``days``.
 
-    keep (set of str): the keys of all manifests that are retained, also of their commit objects. days (float): how long
-    everything stays after it was put. test (bool): only tell. What changes in place, head.json, and whatever is not in
-    the folder of a published family (such as a key file) is never deleted.
+    manifests (list of Manifest): all that are retained. days (float): how long everything stays after it was put.
+    test (bool): only tell. What changes in place, head.json, and whatever is not in the folder of a published family
+    (such as a key file) is never deleted.
 
     Returns a dict: keys (list of str, what is or would be deleted), size (int, bytes).
-    Raises Refused if something live is not among ``keep``: these are not its manifests; StoreError.
+    Raises Refused if something live is none of ``manifests``; StoreError.
     """
     head = insync_publish_head.load(store)
     if not head.sound:
         raise Refused(f"{store.name}: {insync_publish_head.KEY} is missing or corrupt; run sync_repos first")
-    if strange := sorted(unit for unit, facts in head.units.items() if not set(facts["keys"]) & set(keep)):
-        raise Refused(f"{store.name}: {', '.join(strange)} is live, but nothing of it is to be kept; nothing is swept")
+    known = {plan.identity(manifest) for manifest in manifests}
+    keep = {key for manifest in manifests for key in insync_publish_head.every(manifest)}
+    if strange := sorted(unit for unit, facts in head.units.items() if facts["id"] not in known):
+        remedy = "run sync_repos first; nothing is swept"
+        raise Refused(f"{store.name}: {', '.join(strange)}: what is live is not retained here; {remedy}")
     families = tuple({f"{unit.split('/')[0]}/" for unit in head.units})
     protected = {key for facts in head.units.values() for key in facts["keys"]}.union(keep)
     listed, before = store.list(), (store.clock or time.time()) - days * DAY

@@ -16,15 +16,15 @@ class Failed(ValueError):
 class ClientRelease:
     """One run of a release."""
 
-    def __init__(self, version, server, jobs, journal, completed=False):
+    def __init__(self, version, server, jobs, journal, known=False):
         """
         version (str): such as 3.9.7.60031.
         server (str): who holds the repositories. jobs (insync_jobs.Jobs): leads there.
         journal (insync_journal.Journal): what is told and kept.
-        completed (bool): an earlier run released this version: nothing of it is taken back if this one fails.
+        known (bool): an earlier run released this version: if it is still live, nothing of it is taken back.
         """
         self.version, self.server, self.jobs, self.journal = version, server, jobs, journal
-        self.completed, self.done = completed, {}
+        self.known, self.done = known, {}
 
     def run(self, test=False):
         """
@@ -33,7 +33,8 @@ class ClientRelease:
         test (bool): only look, and tell what would be done.
         Raises Failed; what customers could see of it by then is taken back.
         """
-        platforms = sorted(self._step("preflight", "check_client", self.version)["platforms"])
+        looked = self._step("preflight", "check_client", self.version)
+        platforms = sorted(looked["platforms"])
         if test:
             return self.done
         try:
@@ -44,8 +45,8 @@ class ClientRelease:
             for platform in platforms:
                 self._step(platform, "set_current_version", platform, self.version)
         except Failed as exc:
-            if self.completed:
-                raise
+            if self.known and looked["live"]:
+                raise Failed(f"{exc}\n{self.version} stays: it was released before, and is live") from exc
             raise Failed(f"{exc}\n{self._taken_back(platforms)}") from exc
         return self.done
 
@@ -62,13 +63,13 @@ class ClientRelease:
         """Take back what there is of the version, the last step first; return a line that tells how it stands."""
         leaving = {"leaving": self.version}
         # What customers are told to fetch goes before what they fetch.
-        steps = [("rollback_version", (platform,), leaving) for platform in platforms]
-        steps += [("rollback_repos", (), leaving)]
-        # As long as nothing was sent there is nothing to send after it.
-        steps += [("sync_repos", (), {})] if "sync" in self.journal.record["phases"] else []
-        failed = [said for step in steps if (said := self._try(*step))]
-        if failed:
-            return f"not all of it could be taken back: {'; '.join(failed)}"
+        failed = [self._try("rollback_version", (platform,), leaving) for platform in platforms]
+        failed.append(self._try("rollback_repos", (), leaving))
+        # Sent by this run or by one before it; but never the version itself.
+        failed.append("insync.sync_repos: not called" if failed[-1] else self._try("sync_repos", (), {}))
+        left = "; ".join(filter(None, failed))
+        if left:
+            return f"not all of it could be taken back: {left}"
         return f"taken back; when the reason is mended, 'salt-run insync.release_client {self.version}' begins anew"
 
     def _try(self, verb, words, options):

@@ -3,7 +3,10 @@
 import concurrent.futures
 import contextlib
 import datetime
+import os
+import pathlib
 import re
+import shutil
 import tempfile
 import time
 
@@ -11,6 +14,8 @@ import insync_manifest
 import insync_tool
 
 WARN_DAYS = 30
+# What the folders of keys in use are called, before the process that uses one.
+HOMES = "insync-gpg-"
 
 
 class Signer:
@@ -107,7 +112,8 @@ def opened(secret, place="/run"):
     place (str): a folder in memory, with a short name.
     Raises insync_manifest.RepositoryError if it is no such key.
     """
-    with tempfile.TemporaryDirectory(prefix="insync-gpg-", dir=place) as home:
+    _tidy(place)
+    with tempfile.TemporaryDirectory(prefix=f"{HOMES}{os.getpid()}-", dir=place) as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--no-tty"]
         try:
             insync_tool.run([*gpg, "--import"], "repos:signing_key", secret.encode())
@@ -117,7 +123,19 @@ def opened(secret, place="/run"):
                 raise insync_manifest.RepositoryError("repos:signing_key: is not one secret key")
             yield Signer(home, fingerprints[0])
         finally:
-            insync_tool.attempt(["gpgconf", "--homedir", home, "--kill", "all"])
+            _end(home)
+
+
+def _tidy(place):
+    """Remove what a run has left that was killed."""
+    for home in pathlib.Path(place).glob(f"{HOMES}*"):
+        if not pathlib.Path("/proc", home.name.removeprefix(HOMES).partition("-")[0]).exists():
+            _end(home)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _end(home):
+    insync_tool.attempt(["gpgconf", "--homedir", home, "--kill", "all"])
 
 
 def verify(public, signature, text, folder):

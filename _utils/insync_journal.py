@@ -50,7 +50,8 @@ class Journal:
         self._write()
         if self.keep:
             with self._tolerant(), (self.folder / HISTORY).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.record) + "\n")
+                # A full disk may have cut the line before.
+                file.write("\n" * (not _whole(self.folder / HISTORY)) + json.dumps(self.record) + "\n")
         return self.record
 
     def _write(self):
@@ -78,9 +79,18 @@ def last(folder):
 
 def history(folder):
     """Return the records (list of dict) of all runs in ``folder`` (str or pathlib.Path), the oldest first."""
-    file = pathlib.Path(folder, HISTORY)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
+    file, found = pathlib.Path(folder, HISTORY), []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        # One that was cut is none.
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
+def _whole(file):
+    with file.open("rb") as read:
+        read.seek(max(0, file.stat().st_size - 1))
+        return read.read() in (b"", b"\n")
 
 
 def _now():

@@ -44,6 +44,14 @@ class Manifest:
         """Return every key (dict: key -> entry)."""
         return {**self.immutable, **self.commit, **self.pair, **self.legacy}
 
+    def versions(self):
+        """Return the versions (set of str) of which it has a package."""
+        return {version for versions in self.packages.values() for version in versions}
+
+    def offers(self, version):
+        """Whether ``version`` (str) of some package is in it."""
+        return version in self.versions()
+
     def files(self):
         """Return the packages' files (dict: key -> entry)."""
         return {key: entry for key, entry in self.immutable.items() if key.endswith(PACKAGE)}

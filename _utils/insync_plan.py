@@ -100,6 +100,31 @@ def addition(root, builder, unit, former, version, found, entries, backport):
     return Plan(unit, what, former, packages, files, [former] if former else [])
 
 
+def without(root, now, version):
+    """
+    Return (packages, files), both dict, of ``now`` (Manifest) without ``version`` (str), which it offers.
+
+    What was dropped when that version came is there again. root (insync_root.Root). Raises RepositoryError.
+    """
+    there = root.history(now.unit)
+    lacking = [number for number, manifest in enumerate(there) if not manifest.offers(version)]
+    before, came = (there[lacking[-1]], there[lacking[-1] + 1]) if lacking else (None, None)
+    packages, files = {}, {}
+    for name in {*now.packages, *(before.packages if before else ())}:
+        dropped = set(before.packages.get(name, ())) - set(came.packages.get(name, ())) if before else set()
+        versions = {*now.packages.get(name, ()), *dropped} - {version}
+        for one in versions:
+            files |= _files(root, before if one in dropped else now, name, one)
+        if versions:
+            packages[name] = sorted(versions, key=insync_version.parse)
+    return packages, files
+
+
+def _files(root, manifest, package, version):
+    start = root.beginning(package, version)
+    return {key: entry for key, entry in manifest.files().items() if os.path.basename(key).startswith(start)}
+
+
 def like(root, now, serial):
     """
     Return the Manifest of ``serial`` (int) in the unit of ``now`` (Manifest, current).

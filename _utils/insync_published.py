@@ -1,9 +1,11 @@
 """What clients find in the world: whether a version can be downloaded, and which one they are told."""
 
+import concurrent.futures
 import http.client
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import insync_http
@@ -41,6 +43,27 @@ def downloadable(url):
         # An HTTPError is an answer such as 404, other URLErrors have a reason.
         why = f"the answer is {exc.code}" if isinstance(exc, urllib.error.HTTPError) else getattr(exc, "reason", exc)
         raise insync_version.VersionError(f"{url}: cannot be downloaded: {why or type(exc).__name__}") from exc
+
+
+def there(url, files):
+    """
+    Look whether customers can fetch ``files`` (dict: key -> dict with its size) below ``url`` (str).
+
+    Raises insync_version.VersionError naming what is not there in its size.
+    """
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        sizes = dict(zip(files, pool.map(lambda key: _size(f"{url}/{urllib.parse.quote(key)}"), files), strict=True))
+    wrong = [key for key, entry in files.items() if sizes[key] != entry["size"]]
+    if wrong:
+        raise insync_version.VersionError(f"{url}: customers do not get {', '.join(wrong[:5])}")
+
+
+def _size(url):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=DOWNLOAD_SECONDS) as answer:
+            return int(answer.headers["Content-Length"])
+    except (OSError, http.client.HTTPException, TypeError, ValueError):
+        return None
 
 
 def told(url):

@@ -18,6 +18,7 @@ import insync_selfcheck
 import insync_store
 import insync_store_errors
 import insync_version
+import insync_versions
 
 ERRORS = (
     insync_manifest.RepositoryError,
@@ -34,13 +35,12 @@ class Publisher:
 
     def __init__(self, pillar):
         """
-        pillar (dict): repos, secrets, and current_versions where this server tells them.
+        pillar (dict): repos, secrets and current_versions.
         Raises insync_manifest.RepositoryError on a server that has no repositories.
         """
         if "repos" not in pillar:
             raise insync_manifest.RepositoryError("this server has no repositories")
-        self._repos, self._secrets = pillar["repos"], pillar["secrets"]
-        self._downloads = pillar["current_versions"]["downloads"]
+        self._repos, self._secrets, self._told = pillar["repos"], pillar["secrets"], pillar["current_versions"]
         self._home = pathlib.Path(self._repos["home"])
         buckets = {"apt": self._repos["apt"]["bucket"], "yum": self._repos["yum"]["bucket"]}
         self._roots = {name: insync_repos.Root(self._home, name, self._repos) for name in buckets}
@@ -53,7 +53,9 @@ class Publisher:
 
     def check(self, version):
         """Look whether ``version`` (str) can be released; return what there is, as insync.check_client tells it."""
-        insync_version.parse(version)
+        wanted = insync_version.parse(version)
+        self._not_behind(wanted)
+        live = {name: self._live(name, version) for name in self._roots}
         with self._fetched(version) as folder, self._signer() as signer:
             suites = {
                 name: len(insync_repos.add(root, version, folder, signer, self._by, test=True)["units"])
@@ -62,13 +64,11 @@ class Publisher:
             sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
             days = signer.check()
         self._room(sum(sizes.values()))
-        for name, root in self._roots.items():
-            store = self._store(self._buckets[name])
-            insync_publish.publish(store, insync_repos.current(root), root.path, self._memory(name), test=True)
-        for platform in self._downloads:
-            insync_published.downloadable(self._download(platform, version))
-        platforms = {platform: self._download(platform, version) for platform in self._downloads}
-        return {"builds": sizes, "platforms": platforms, "signing_key_days": days, "suites": suites}
+        platforms = {platform: self._download(platform, version) for platform in self._told["downloads"]}
+        for url in platforms.values():
+            insync_published.downloadable(url)
+        facts = {"builds": sizes, "platforms": platforms, "signing_key_days": days}
+        return {**facts, "suites": suites, "live": all(live.values())}
 
     def update(self, name, version, backport, partial, test):
         """Add ``version`` (str) to the repository ``name`` (str); return what insync.update_apt_repo does."""
@@ -95,38 +95,58 @@ class Publisher:
         found = {}
         for name, root in self._roots.items():
             manifests = insync_repos.current(root)
-            lacking = [unit for unit, one in manifests.items() if version and not _offers(one, version)]
+            lacking = [unit for unit, one in manifests.items() if version and not one.offers(version)]
             if lacking:
                 raise insync_manifest.RepositoryError(f"{version}: not offered by {', '.join(lacking)}")
             found[name] = {unit: _newest(manifest) for unit, manifest in manifests.items()}
             self._asked_by_clients(root, manifests)
+            insync_published.there(
+                root.settings["url"], {k: v for one in manifests.values() for k, v in one.files().items()}
+            )
         return found
 
     def roll_back(self, names, serial, leaving, test):
         """Let units come back to earlier packages; as insync.rollback_repos, whose arguments these are."""
+        if leaving is not None:
+            insync_version.parse(leaving)
         done = {}
         for name, units in self._selected(names, serial, leaving).items():
+            told = {"test": test, "say": functools.partial(self._say_of, name)}
             with self._signer() as signer:
-                made = insync_repos.roll_back(self._roots[name], units, signer, self._by, test=test, say=self._say)
+                if leaving is None:
+                    to = dict.fromkeys(units, serial)
+                    made = insync_repos.roll_back(self._roots[name], to, signer, self._by, **told)
+                else:
+                    made = insync_repos.withdraw(self._roots[name], units, leaving, signer, self._by, **told)
             done |= made["units"]
+            # Of two roots the one is done when the other fails.
+            self._kept(_summary(done))
         return self._kept(_summary(done))
 
     def status(self):
         """Return what insync.repo_status tells."""
-        with self._signer() as signer:
-            found = {"signing_key_days": signer.check()}
+        found = {"signing_key_days": self._key_days()}
         for name, root in self._roots.items():
             store, manifests = self._store(self._buckets[name]), insync_repos.current(root)
             live = insync_publish.live(store)
             suites = {unit: _told(one, live.get(unit)) for unit, one in manifests.items()}
-            found[name] = {"suites": suites, "drift": insync_bucket.drift(store, manifests)}
+            published = {unit: _of_serial(root, one, live.get(unit)) for unit, one in manifests.items()}
+            found[name] = {"suites": suites, "drift": insync_bucket.drift(store, published)}
         return found
+
+    def _key_days(self):
+        # What is offered is asked for then most of all.
+        try:
+            with self._signer() as signer:
+                return signer.check()
+        except insync_manifest.RepositoryError as exc:
+            return str(exc)
 
     def collect(self, test):
         """Remove what nothing that is retained names; as insync.gc_repos."""
         for name, root in self._roots.items():
-            store, keep = self._store(self._buckets[name]), insync_repos.retained(root)
-            published = insync_bucket.sweep(store, keep, self._repos["retain"]["days"], test)
+            store, retained = self._store(self._buckets[name]), insync_repos.retained(root)
+            published = insync_bucket.sweep(store, retained, self._repos["retain"]["days"], test)
             self._kept({name: {"published": published, "local": insync_repos.collect(root, test)}})
         return self._done
 
@@ -141,13 +161,15 @@ class Publisher:
     def _fetched(self, version):
         """The folder with what the build left of ``version``, as long as it is needed."""
         source, incoming = self._repos["source"], self._home / "incoming"
+        # What a run has left that was killed.
+        shutil.rmtree(incoming, ignore_errors=True)
         store = self._store(source.removeprefix("s3://").split("/")[0]) if source.startswith("s3://") else None
         self._say(f"fetch {version} from {source}")
         folder = insync_fetch.version(source, version, incoming, store)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _signer(self):
         return insync_gpg.opened(self._secret(self._repos["signing_key"]))
@@ -172,7 +194,26 @@ class Publisher:
         return self._home / name / "published.json"
 
     def _download(self, platform, version):
-        return self._downloads[platform].replace("{version}", version)
+        return self._told["downloads"][platform].replace("{version}", version)
+
+    def _not_behind(self, version):
+        for platform, current in insync_versions.Versions(self._told["declared"]).current().items():
+            if version < insync_version.parse(current):
+                raise insync_version.VersionError(
+                    f"{version}: {platform} has {current}; a lower one is not released as a whole, see update_apt_repo"
+                )
+
+    def _live(self, name, version):
+        """Whether customers are offered ``version``; what waits beside it would come out with it, unverified."""
+        live = insync_publish.live(self._store(self._buckets[name]))
+        offered = [{one for found in live[unit]["packages"].values() for one in found} for unit in live]
+        waiting = {one for manifest in insync_repos.current(self._roots[name]).values() for one in manifest.versions()}
+        if strange := sorted(waiting.difference(*offered, {version}), key=insync_version.parse):
+            raise insync_manifest.RepositoryError(
+                f"{name}: {', '.join(strange)} was added, and never published; sync_repos does that, or "
+                f"rollback_repos leaving={strange[0]} takes it out"
+            )
+        return bool(offered) and all(version in versions for versions in offered)
 
     def _room(self, size):
         """Each build is kept once as it came, once as it is signed, and once while it is checked."""
@@ -184,7 +225,7 @@ class Publisher:
         strange = [name for name in names if name not in self._roots]
         if strange:
             raise insync_manifest.RepositoryError(f"{strange[0]}: no repository; there is {', '.join(self._roots)}")
-        return names or tuple(self._roots)
+        return tuple(dict.fromkeys(names)) or tuple(self._roots)
 
     def _asked_by_clients(self, root, manifests):
         if not manifests:
@@ -197,32 +238,21 @@ class Publisher:
             client(root, list(manifests.values()), root.settings["url"], folder / "insync.asc", folder / "client")
 
     def _selected(self, names, serial, leaving):
-        """Return {repository: {unit: serial to come back to, None for the one before}}."""
+        """Return {repository: the units that are meant}."""
         current = {name: insync_repos.current(root) for name, root in self._roots.items()}
         units = [unit for found in current.values() for unit in found]
         for name in names:
             if name not in (*units, *self._roots):
                 raise insync_manifest.RepositoryError(f"{name}: no suite; there is {', '.join(units) or 'nothing yet'}")
-        if serial is not None and (len(names) != 1 or names[0] not in units):
+        if serial is not None and (len(names) != 1 or names[0] not in units or leaving is not None):
             raise insync_manifest.RepositoryError("serial: name the one suite whose serial it is, such as ubuntu/noble")
-        if serial is not None and not str(serial).isdigit():
+        if serial is not None and type(serial) is not int:
             raise insync_manifest.RepositoryError(f"serial={serial}: is no number of a serial")
-        found = {}
-        for name, manifests in current.items():
-            chosen = [unit for unit in manifests if not names or unit in names or name in names]
-            if leaving is not None:
-                chosen = [unit for unit in chosen if _offers(manifests[unit], leaving)]
-            to = {unit: None if serial is None else int(serial) for unit in chosen}
-            if leaving is not None:
-                to = {unit: self._without(name, unit, leaving) for unit in chosen}
-            found |= {name: to} if to else {}
-        return found
-
-    def _without(self, name, unit, version):
-        for manifest in reversed(insync_repos.manifests(self._roots[name], unit)):
-            if not _offers(manifest, version):
-                return manifest.serial
-        raise insync_manifest.RepositoryError(f"{unit}: no serial without {version} to come back to")
+        chosen = {
+            name: [unit for unit in found if not names or unit in names or name in names]
+            for name, found in current.items()
+        }
+        return {name: found for name, found in chosen.items() if found}
 
 
 def _summary(units):
@@ -235,12 +265,14 @@ def _summary(units):
     return {"changes": changes, **{name: found for name, found in files.items() if found}}
 
 
-def _offers(manifest, version):
-    return any(version in versions for versions in manifest.packages.values())
-
-
 def _newest(manifest):
-    return max((version for found in manifest.packages.values() for version in found), key=insync_version.parse)
+    return max(manifest.versions(), key=insync_version.parse, default=None)
+
+
+def _of_serial(root, current, live):
+    """The manifest that is live, if it is one of ours; customers see that, and not yet what is current here."""
+    serial = live["serial"] if live else current.serial
+    return next((one for one in insync_repos.manifests(root, current.unit) if one.serial == serial), current)
 
 
 def _told(manifest, live):

@@ -73,11 +73,27 @@ def roll_back(root, units, signer, by, test=False, say=lambda line: None):
             raise RepositoryError(f"{unit}: serial {like.serial}: {', '.join(lost)} is not here any more")
         what, sources = f"rollback_repos {unit} {like.serial}", [like, before[unit]]
         plans.append(insync_plan.Plan(unit, what, before[unit], like.packages, like.files(), sources))
-    if plans and not test:
-        with root.staging() as staging:
-            builder = BUILDERS[root.name](root, signer, staging / "build")
-            _make(root, builder, plans, signer, by, staging, say)
+    _remake(root, plans, signer, by, test, say)
     return {"units": {plan.unit: {**plan.told(), "like": plan.sources[0].serial} for plan in plans}}
+
+
+def withdraw(root, units, version, signer, by, test=False, say=lambda line: None):
+    """
+    Make new serials of ``units`` (list of str) without ``version`` (str), and with what it took the place of.
+
+    root, signer, by, test, say: as for ``add``. A unit that does not offer it stays as it is.
+    Returns a dict: ``units``, as ``add``. Raises insync_manifest.RepositoryError, or OSError; what was current is so
+    still.
+    """
+    _warn(signer, say)
+    before, plans = current(root), []
+    for unit in units:
+        if before[unit].offers(version):
+            packages, files = insync_plan.without(root, before[unit], version)
+            what = f"rollback_repos leaving={version}"
+            plans.append(insync_plan.Plan(unit, what, before[unit], packages, files, [before[unit]]))
+    _remake(root, plans, signer, by, test, say)
+    return {"units": {plan.unit: plan.told() for plan in plans}}
 
 
 def current(root):
@@ -90,16 +106,6 @@ def manifests(root, unit):
     return root.history(unit)
 
 
-def path(root, sha256):
-    """Return where the file of checksum ``sha256`` (str) is (pathlib.Path)."""
-    return root.path(sha256)
-
-
-def retained(root):
-    """Return the set of keys (str) that what is kept names. Raises as ``current``."""
-    return {key for manifest in _kept(root) for key in manifest.keys()}
-
-
 def collect(root, test=True):
     """
     Remove the manifests that are beyond ``repos:retain``, and what no other names.
@@ -107,7 +113,7 @@ def collect(root, test=True):
     test (bool): only tell. Returns a dict: manifests (list of ``unit/serial``), objects (list of checksums) and
     size (int): their bytes. Raises as ``current``.
     """
-    kept, oldest = _kept(root), time.time() - root.retain["days"] * DAY
+    kept, oldest = retained(root), time.time() - root.retain["days"] * DAY
     named = {entry["sha256"] for manifest in kept for entry in manifest.keys().values()}
     stay = {root.manifest(manifest.unit, manifest.serial) for manifest in kept}
     old = [path for path in sorted((root.folder / "manifests").glob("*/*/*.json")) if path not in stay]
@@ -120,8 +126,12 @@ def collect(root, test=True):
     return {"manifests": told, "objects": [path.name for path in objects], "size": sum(objects.values())}
 
 
-def _kept(root):
-    """The last serials, those that were current less than some days ago, and what is current."""
+def retained(root):
+    """
+    Return what is kept (list of Manifest): the last serials, those current some days ago, and what is current.
+
+    Raises as ``current``.
+    """
     kept, oldest = [], time.time() - root.retain["days"] * DAY
     for unit in root.serials():
         there = manifests(root, unit)
@@ -129,6 +139,13 @@ def _kept(root):
         young = sum(end > oldest for end in ends) + 1
         kept += there[-max(young, root.retain["serials"], 1) :]
     return kept
+
+
+def _remake(root, plans, signer, by, test, say):
+    if plans and not test:
+        with root.staging() as staging:
+            builder = BUILDERS[root.name](root, signer, staging / "build")
+            _make(root, builder, plans, signer, by, staging, say)
 
 
 def _warn(signer, say):

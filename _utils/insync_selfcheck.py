@@ -58,7 +58,9 @@ def apt(root, manifests, where, key, folder):
     insync_tool.run(["apt-get", "update"], "apt refuses the new index", **environment)
     names = sorted({name for manifest in manifests for name in manifest.packages})
     found = {manifest.unit: set() for manifest in manifests}
-    for row in insync_tool.run(["apt-cache", "madison", *names], **environment).decode().splitlines():
+    # Of no names it would complain.
+    rows = insync_tool.run(["apt-cache", "madison", *names], **environment) if names else b""
+    for row in rows.decode().splitlines():
         name, version, source = (part.strip() for part in row.split("|"))
         unit = next(m.unit for start, m in sources.items() if source.startswith(f"{start}/"))
         found[unit].add((name, version))

@@ -23,8 +23,27 @@ def unknown(told, known, more=""):
     """
     for key, value in told.items():
         if key not in known and not key.startswith("__"):
-            return f"{key}={value}: no option; there is {', '.join(known)}{more.format(key=key, value=value)}"
+            there = f"there is {', '.join(known)}" if known else "it has none"
+            return f"{key}={value}: no option; {there}{more.format(key=key, value=value)}"
     return ""
+
+
+def flag(**options):
+    """
+    Return what the one option (name=value) says (bool); Salt leaves a text a text, and any of them would be taken.
+
+    Raises SaltInvocationError for what is neither true nor false.
+    """
+    ((name, value),) = options.items()
+    if str(value).lower() not in ("true", "false"):
+        raise SaltInvocationError(f"{name}={value}: is neither True nor False")
+    return str(value).lower() == "true"
+
+
+def nothing_more(words):
+    """Raise SaltInvocationError naming the first of ``words`` (tuple), which the verb does not take."""
+    if words:
+        raise SaltInvocationError(f"{words[0]}: one word too many; an option is written name=value")
 
 
 def by(told):
@@ -43,16 +62,17 @@ def alone(area, verb, by="", wait=0):
 
 
 @contextlib.contextmanager
-def run(area, verb, by, server, test=False):
+def run(area, verb, by, server, test=False, wait=0):
     """
     Keep everybody else out of ``area`` (str) while the block runs, and leave a record of it.
 
     verb (str): what was typed. by (str): by whom. server (str): where. test (bool): it only looks: no record.
+    wait (float): for how many seconds to wait for somebody else.
     Yields (insync_journal.Journal, dict): what is put into the dict goes into the record.
     Raises insync_lock.Held if somebody else is at it.
     """
     folder, facts = RECORDS / area, {}
-    with alone(area, verb, by):
+    with alone(area, verb, by, wait):
         if not test:
             folder.mkdir(parents=True, exist_ok=True)
         journal = insync_journal.Journal(folder, verb, by, [server], keep=not test)
@@ -64,14 +84,14 @@ def run(area, verb, by, server, test=False):
         journal.end("ok", **facts)
 
 
-def called(area, verb, told, known, server, test=False):
+def called(area, verb, told, known, server, test=False, wait=0):
     """
     Return ``run`` of the same for a verb that was called with ``told`` (dict), its keywords.
 
-    known (iterable of str): the options that it has. area, verb, server, test: as for ``run``.
+    known (iterable of str): the options that it has. area, verb, server, test, wait: as for ``run``.
     Raises SaltInvocationError for an option that it has not.
     """
     wrong = unknown(told, known)
     if wrong:
         raise SaltInvocationError(wrong)
-    return run(area, verb, by(told), server, test)
+    return run(area, verb, by(told), server, test, wait)

@@ -1,10 +1,10 @@
 """Which version of Insync is current on each platform: the declared one, or one that was set since it was declared."""
 
-import contextlib
 import datetime
 import json
 
 import insync_files
+import insync_journal
 import insync_verb
 import insync_version
 
@@ -60,17 +60,9 @@ class Versions:
 
     def former(self, platform):
         """Return the versions (list of str) of ``platform`` (str) before the current one, the last at the end."""
-        changes = [change for change in self._history() if change.get("platform") == platform]
+        entries = [entry for entry in insync_journal.history(self._folder) if entry["end"] == "ok"]
+        changes = [entry for entry in entries if entry.get("platform") == platform]
         return former(changes, self.current()[platform])
-
-    def _history(self):
-        file = self._folder / "history.jsonl"
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-            # A line that a crash has cut is no change.
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                if entry["end"] == "ok":
-                    yield entry
 
 
 def kept(declared, verb, by, server, test=False):

@@ -140,9 +140,10 @@ def _above(files):
     said = block
     for old, new in ((files[name], packed), (text, moved)):
         said = said.replace(_sha256(old), _sha256(new)).replace(b"size>%d<" % len(old), b"size>%d<" % len(new))
-    files = {**files, "repomd.xml": files["repomd.xml"].replace(block, said)}
-    files[f"{_sha256(packed).decode()}-primary.xml.gz"] = packed
-    del files[name]
+    others = {key: content for key, content in files.items() if key != name}
+    # Of no packages it is the same file.
+    primary = {f"{_sha256(packed).decode()}-primary.xml.gz": packed}
+    files = {**others, **primary, "repomd.xml": files["repomd.xml"].replace(block, said)}
     return files, sorted(re.findall('<location href="([^"]*)"', text.decode()))
 
 

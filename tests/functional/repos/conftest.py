@@ -198,6 +198,10 @@ class Repository:
         """Roll back."""
         return insync_repos.roll_back(self.root, units, self.keys.signer(), "bob", **options)
 
+    def withdraw(self, version, **options):
+        """Withdraw a version from all units."""
+        return insync_repos.withdraw(self.root, self.root.units, version, self.keys.signer(), "bob", **options)
+
     def visible(self):
         """All that is current, or was."""
         current = insync_repos.current(self.root)
@@ -213,7 +217,7 @@ class Repository:
         for manifest in insync_repos.current(self.root).values():
             for key, entry in manifest.keys().items():
                 (folder / key).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(insync_repos.path(self.root, entry["sha256"]), folder / key)
+                shutil.copy(self.root.path(entry["sha256"]), folder / key)
         return folder
 
 

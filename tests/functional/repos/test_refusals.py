@@ -226,7 +226,7 @@ def test_a_rollback_to_what_there_is_not(standing, units, told):
 def test_a_rollback_to_packages_that_are_gone(standing):
     unit = standing.root.units[0]
     key, entry = next(iter(insync_repos.current(standing.root)[unit].files().items()))
-    path = insync_repos.path(standing.root, entry["sha256"])
+    path = standing.root.path(entry["sha256"])
     hidden = path.rename(path.with_name("hidden"))
     try:
         with pytest.raises(insync_manifest.RepositoryError, match=f"serial 1: {key} is not here any more"):
