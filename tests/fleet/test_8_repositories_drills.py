@@ -115,9 +115,9 @@ def test_a_sync_is_killed_at_any_moment(fleet, released, drills):
 def killed_after(fleet, seconds):
     """Kill the process of a sync so many seconds after it has begun, if it is still at it then."""
     script = (
-        "for try in $(seq 200); do grep -q sync_repos /run/lock/insync-repos.lock && break; sleep 0.02; done; "
-        f"sleep {seconds:.2f}; flock --nonblock /run/lock/insync-repos.lock true && exit 0; "
-        "kill -9 $(sed -n 's/.*process //p' /run/lock/insync-repos.lock)"
+        "lock=/run/lock/insync-repos.lock; for try in $(seq 200); do "
+        "grep -q sync_repos $lock && ! flock --nonblock $lock true && break; sleep 0.02; done; "
+        f"sleep {seconds:.2f}; flock --nonblock $lock true || kill -9 $(sed -n 's/.*process //p' $lock)"
     )
     fleet.run("ct1", "sh", "-c", script)
     time.sleep(0.2)
