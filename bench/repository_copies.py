@@ -97,6 +97,7 @@ class Local:
         suites = {"apt": {"ubuntu": ["noble"]}}
         self.site = repository_ours.site(folder, ground.key, "", {"apt": ""}, suites, packages)
         repository_ours.take(self.site, [("add", "apt", "1.0", str(first))])
+        self.site["declared"]["apt"]["packages"] = names(1)
         # Of this all have a copy.
         shutil.rmtree(first)
 

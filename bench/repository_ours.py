@@ -68,7 +68,7 @@ def site(home, key, endpoint, buckets, suites, packages):
 def add(at, kind, version, folder):
     """Step: add the build of ``version`` in ``folder`` (str each)."""
     root, signer = _root(at, kind), insync_gpg.Signer(*at["signer"])
-    insync_repos.add(root, version, folder, signer, "bench", partial=True)
+    insync_repos.add(root, version, folder, signer, "bench")
 
 
 def roll_back(at, kind):

@@ -22,6 +22,7 @@ class One:
         ground.aws.sync(self.out, self.bucket)
         self.site = ground.site("one", {"apt": suite}, packages)
         repository_ours.take(self.site, [("add", "apt", "1.0", str(first)), ("publish", "apt")])
+        self.site["declared"]["apt"]["packages"] = names(1)
 
     def round(self, number):
         """Return {task: {who: figures}}."""
@@ -53,13 +54,15 @@ class Full:
     """A release of five packages to all suites and releases, and back."""
 
     def __init__(self, ground):
-        self.ground, self.packages = ground, names(10 if ground.small else 100)
-        self.first = {kind: ground.build("full", kind, "1.0", self.packages) for kind in ("apt", "yum")}
+        self.ground, packages = ground, names(10 if ground.small else 100)
+        self.first = {kind: ground.build("full", kind, "1.0", packages) for kind in ("apt", "yum")}
         self.suites = [(family, name) for family, codenames in ground.suites.items() for name in codenames]
         self._prepare_aptly()
         self._prepare_trees()
-        self.site = ground.site("full", {"apt": ground.suites, "yum": ground.releases}, self.packages)
+        self.site = ground.site("full", {"apt": ground.suites, "yum": ground.releases}, packages)
         repository_ours.take(self.site, self._steps("1.0", self.first))
+        for kind in self.first:
+            self.site["declared"][kind]["packages"] = names(5)
 
     def _prepare_aptly(self):
         self.aptly, self.snapshot = self.ground.aptly("full_aptly"), "1.0"
@@ -124,7 +127,7 @@ class Full:
         return {"full": found, "back": {**back, "ours": _sum([back["apt"], back["yum"]])}}
 
     def _new(self, version):
-        return {kind: self.ground.build("full", kind, version, self.packages[:5]) for kind in ("apt", "yum")}
+        return {kind: self.ground.build("full", kind, version, names(5)) for kind in ("apt", "yum")}
 
 
 def _sum(figures):
