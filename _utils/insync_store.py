@@ -2,6 +2,7 @@
 
 import contextlib
 import email.utils
+import functools
 import threading
 
 import insync_store_errors as errors
@@ -26,6 +27,7 @@ class Store:
         import boto3
         import botocore.config
         import botocore.exceptions
+        import botocore.session
 
         self.bucket, self.single_writer, self.acl = bucket, single_writer, options.get("acl", "public-read")
         self.name = f"{bucket} at {endpoint or 'AWS'}"
@@ -45,7 +47,9 @@ class Store:
         )
         where = {"endpoint_url": endpoint, "region_name": region or "us-east-1", "verify": ca, "config": config}
         try:
-            session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret)
+            base = botocore.session.get_session()
+            base.register_component("data_loader", _loader())
+            session = boto3.session.Session(aws_access_key_id=key, aws_secret_access_key=secret, botocore_session=base)
             self._client = session.client("s3", **where)
         except (ValueError, *self._failures) as exc:
             raise StoreError(f"{self.name}: {' '.join(str(exc).split())[:200]}") from exc
@@ -174,6 +178,14 @@ class Store:
     def _read_clock(self, http_response, **_):
         with contextlib.suppress(KeyError, ValueError):
             self.clock = email.utils.parsedate_to_datetime(http_response.headers["date"]).timestamp()
+
+
+@functools.cache
+def _loader():
+    """What boto3 reads about all of AWS: that takes longer than a request, and for each Store again by itself."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
 
 
 def _status(exc):
