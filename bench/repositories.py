@@ -3,7 +3,7 @@
 Usage: .venv/bin/python bench/repositories.py [ROUNDS] [--small]     (the lab must be up; --small only tries it out)
 
 The table goes to docs/repository-benchmark.md. Everybody publishes to buckets of their own (insync_bench_*, removed at
-the end) at the lab's radosgw, over a proxy that adds 30 ms to each round trip and counts requests (bench/far.py), and in
+the end) at the lab's radosgw, over a proxy that adds 30 ms to each round trip and counts requests (bench/far.py). In
 each round everybody has a turn. The peers are what Debian has, to be installed once by
 
     apt-get install --no-install-recommends aptly reprepro rclone

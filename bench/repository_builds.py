@@ -63,7 +63,9 @@ def build(folder, kind, version, packages, key):
             list(pool.map(lambda package: _deb(folder, package, version), packages))
     else:
         _rpms(folder, packages, version)
-    sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir()))
+    sums = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())
+    )
     (folder / "SHA256SUMS").write_text(sums)
     signature = key.gpg("--armor", "--local-user", key.fingerprint, "--detach-sign", stdin=sums.encode())
     (folder / "SHA256SUMS.asc").write_bytes(signature)

@@ -88,7 +88,7 @@ STEPS = {step.__name__: step for step in (add, roll_back, publish)}
 
 
 def take(at, steps):
-    """Take ``steps`` (list of a name and what else the function takes); return the seconds of apt's and dnf's checks."""
+    """Take ``steps`` (list of a name and other arguments); return the seconds that checks by apt and dnf take."""
     spans = []
     checks = dict(insync_repos.CHECKS)
     insync_repos.CHECKS.update({kind: _timed(check, spans) for kind, check in checks.items()})
@@ -105,12 +105,11 @@ def take(at, steps):
 
 
 def take_cold(at, steps):
-    """The same in a process of its own."""
+    """Take them in a process of its own; nothing of what that takes is left out."""
     told = json.dumps([at, steps])
     done = subprocess.run([sys.executable, __file__], input=told, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return float(done.stdout)
 
 
 def _root(at, kind):
@@ -129,4 +128,4 @@ def _timed(check, spans):
 
 
 if __name__ == "__main__":
-    print(take(*json.load(sys.stdin)))
+    take(*json.load(sys.stdin))

@@ -22,6 +22,9 @@ INDEX = ["--quiet", "--no-database", "--general-compress-type=gz", "--update", "
 class Aptly:
     """aptly, with its database in a folder; publishes below ``where``: there too, or to a bucket."""
 
+    # Without this it makes other indexes too, and looks for what nobody needs any more.
+    lean = True
+
     def __init__(self, folder, key, where="", endpoint="", bucket="", credentials=("", "")):
         folder.mkdir()
         self._folder, self._key, self._where = folder, key, where
@@ -36,9 +39,9 @@ class Aptly:
 
     def signed(self, verb, *words):
         """Run ``aptly publish`` with what it needs to publish."""
-        options = ["-batch", f"-gpg-key={self._key.fingerprint}", "-skip-contents", "-skip-bz2"]
-        if verb in ("update", "switch"):
-            options.append("-skip-cleanup")
+        options = ["-batch", f"-gpg-key={self._key.fingerprint}"]
+        if self.lean:
+            options += ["-skip-contents", "-skip-bz2"] + ["-skip-cleanup"] * (verb in ("update", "switch"))
         self("publish", verb, *options, *words)
 
     def first(self, kind, source, family, codename):

@@ -12,10 +12,12 @@ class One:
     def __init__(self, ground):
         self.ground, packages = ground, names(10 if ground.small else 100)
         first, suite = ground.build("one", "apt", "1.0", packages), {"ubuntu": ["noble"]}
-        self.aptly = ground.aptly("one_aptly")
-        self.aptly("repo", "create", "one")
-        self.aptly("repo", "add", "one", *debs(first))
-        self.aptly.first("repo", "one", "ubuntu", "noble")
+        self.aptly = {who: ground.aptly(f"one_{who}") for who in ("aptly", "plain")}
+        self.aptly["plain"].lean = False
+        for aptly in self.aptly.values():
+            aptly("repo", "create", "one")
+            aptly("repo", "add", "one", *debs(first))
+            aptly.first("repo", "one", "ubuntu", "noble")
         self.out, self.bucket = ground.folder / "one_out", ground.bucket("one_aws")
         self.reprepro = peers.Reprepro(ground.folder / "one_reprepro", self.out / "ubuntu", ground.key, ["noble"])
         self.reprepro.include("noble", debs(first))
@@ -28,15 +30,15 @@ class One:
         """Return {task: {who: figures}}."""
         ground, new = self.ground, self._new(f"1.{number}")
 
-        def aptly():
-            self.aptly("repo", "add", "one", new)
-            self.aptly.update("ubuntu", "noble")
+        def aptly(who):
+            self.aptly[who]("repo", "add", "one", new)
+            self.aptly[who].update("ubuntu", "noble")
 
         def reprepro():
             self.reprepro.include("noble", [new])
             ground.aws.sync(self.out, self.bucket)
 
-        found = {"aptly": ground.measured("one package: aptly", aptly)}
+        found = {who: ground.measured(f"one package: {who}", lambda who=who: aptly(who)) for who in self.aptly}
         found |= {"reprepro": ground.measured("one package: reprepro", reprepro)}
         return {"one": found | ground.both("one package", self.site, lambda cold: self._steps(f"1.{number}{cold}"))}
 
@@ -112,19 +114,16 @@ class Full:
             "trees": ground.measured("release: reprepro, createrepo_c", lambda: self._to_trees(version, new)),
         }
         self.snapshot = version
-        only = {kind: self._steps(version, {kind: new[kind]}) for kind in new}
-        parts = {
-            kind: ground.measured(f"release: ours, {kind}", lambda steps=steps: repository_ours.take(self.site, steps))
-            for kind, steps in only.items()
-        }
+        ours = {kind: self._ours(f"release: ours, {kind}", self._steps(version, {kind: new[kind]})) for kind in new}
         back = {"aptly": ground.measured("back: aptly", lambda: self._switch(before))}
-        for kind in parts:
-            steps = [("roll_back", kind), ("publish", kind)]
-            work = (lambda steps: lambda: repository_ours.take(self.site, steps))(steps)
-            back[kind] = ground.measured(f"back: ours, {kind}", work)
-        work = lambda: repository_ours.take_cold(self.site, self._steps(f"{version}.1", cold)) * 0  # noqa: E731
-        found |= {"ours apt": parts["apt"], "ours": _sum(parts.values()), "cold": ground.measured("cold", work)}
+        back |= {kind: self._ours(f"back: ours, {kind}", [("roll_back", kind), ("publish", kind)]) for kind in new}
+        steps = self._steps(f"{version}.1", cold)
+        found["cold"] = ground.measured("release: ours, cold", lambda: repository_ours.take_cold(self.site, steps))
+        found |= {"ours apt": ours["apt"], "ours": _sum(ours.values())}
         return {"full": found, "back": {**back, "ours": _sum([back["apt"], back["yum"]])}}
+
+    def _ours(self, what, steps):
+        return self.ground.measured(what, lambda: repository_ours.take(self.site, steps))
 
     def _new(self, version):
         return {kind: self.ground.build("full", kind, version, names(5)) for kind in ("apt", "yum")}
