@@ -2,6 +2,8 @@
 
 import time
 
+from insync_store_parts import parallel
+
 from bench import far, repository_builds, repository_ours
 from bench import repository_peers as peers
 
@@ -74,8 +76,7 @@ class Ground:
         """Remove the buckets, and end the agent."""
         self.way.requests(0)
         for store in self.buckets:
-            for key in store.list():
-                store.delete(key)
+            parallel(store.delete, store.list())
             store._client.delete_bucket(Bucket=store.bucket)
         self.key.close()
 

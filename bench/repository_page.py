@@ -16,8 +16,7 @@ are what counts.
 - aptly: `repo add` and `publish update`, for the full release `snapshot create` and `publish switch` for each suite;
   with by-hash, without Contents, bzip2 and cleaning. It has no yum, so that beside it stands our apt alone.
 - reprepro, for yum rpmsign and createrepo_c, and then `aws s3 sync` for each bucket. reprepro has no by-hash, and only
-  one version of each package. Of what aws takes each time,
-  {started:.2f} s are its start (`aws --version`).
+  one version of each package. Of what aws takes each time, {started:.2f} s are its start (`aws --version`).
 - rclone: `copy --checksum --fast-list`, and without a HEAD for each object that was put.
 
 | measure | peer | ours | ratio | wanted | requests: peer, ours (wanted) |
