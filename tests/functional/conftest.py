@@ -67,3 +67,15 @@ def high(modules):
 def testmode(request):
     """Whether the state only says what it would do."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def s3_url():
+    """Where an S3 is (str): that of moto."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()

@@ -1,7 +1,6 @@
 """Manifests as the local repositories have them, buckets to publish them to, and a wire between that fails on order."""
 
 import base64
-import dataclasses
 import hashlib
 import io
 import json
@@ -15,24 +14,10 @@ import botocore.awsrequest
 import botocore.exceptions
 import insync_publish
 import insync_store
+from insync_manifest import Manifest
 
 APT, MINT, YUM = "ubuntu/noble", "mint/xia", "fedora/41"
 KEY, SECRET = "the-key", "the-secret-of-the-key"
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    root: str
-    unit: str
-    serial: int
-    date: int
-    by: str
-    what: str
-    packages: dict
-    immutable: dict
-    commit: dict
-    pair: dict
-    legacy: dict
 
 
 class Host:

@@ -6,25 +6,15 @@ import insync_bucket
 import insync_publish
 import pytest
 from insync_store_errors import StoreError
-from moto.server import ThreadedMotoServer
 
 from tests.functional.publishing import APT, MINT, YUM, Bucket, Host, Shelf, Wire, publish
 
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server):
-    return Bucket(server, f"insync_apt_{next(NUMBERS)}")
+def bucket(s3_url):
+    return Bucket(s3_url, f"insync_apt_{next(NUMBERS)}")
 
 
 @pytest.fixture

@@ -10,23 +10,13 @@ import insync_store_probe
 import pytest
 from insync_store import Store
 from insync_store_errors import Conflict, StoreError
-from moto.server import ThreadedMotoServer
 
 from tests.functional.publishing import APT, KEY, SECRET, Bucket, Host, Shelf, Wire, publish
 
 
 @pytest.fixture(scope="module")
-def server():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def bucket(server):
-    return Bucket(server, "insync_store")
+def bucket(s3_url):
+    return Bucket(s3_url, "insync_store")
 
 
 def test_objects(bucket, tmp_path):
@@ -96,9 +86,9 @@ def test_refusals_are_named(reply, said):
         assert store.head("a")
 
 
-def test_a_missing_bucket(server):
+def test_a_missing_bucket(s3_url):
     with pytest.raises(StoreError, match=r"GET _publish/head.json from nowhere at .*: the bucket does not exist"):
-        insync_publish.live(Store("nowhere", KEY, SECRET, endpoint=server))
+        insync_publish.live(Store("nowhere", KEY, SECRET, endpoint=s3_url))
 
 
 def test_a_bucket_name_or_endpoint_that_cannot_be():
@@ -194,8 +184,8 @@ def test_a_store_without_conditional_writes_is_refused(tmp_path):
         single.put_new("_publish/head.json", b"")
 
 
-def test_a_bucket_that_keeps_versions_is_refused(server):
-    bucket = Bucket(server, "insync_versions")
+def test_a_bucket_that_keeps_versions_is_refused(s3_url):
+    bucket = Bucket(s3_url, "insync_versions")
     insync_store_probe.check(bucket.store())
     bucket.client.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     with pytest.raises(StoreError, match="the bucket keeps versions.* single_writer: True"):
