@@ -26,8 +26,8 @@ def check_client(version, *more, **kwargs):
     version (str): such as 3.9.7.60031.
 
     Returns a dict: builds (file -> size in bytes), platforms (name -> download), signing_key_days (until it expires,
-    None if never), suites (apt and yum -> how many would get it) and live, whether customers are offered it everywhere.
-    Raises CommandExecutionError naming everything that is missing or wrong.
+    None if never), suites (apt and yum -> how many would get it), live (whether customers are offered it everywhere),
+    and warning if the key expires soon. Raises CommandExecutionError naming everything that is missing or wrong.
 
     CLI Example:
 

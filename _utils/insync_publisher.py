@@ -63,12 +63,13 @@ class Publisher:
             }
             sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
             days = signer.check()
+            warning = signer.warning(days)
         self._room(sum(sizes.values()))
         platforms = {platform: self._download(platform, version) for platform in self._told["downloads"]}
         for url in platforms.values():
             insync_published.downloadable(url)
-        facts = {"builds": sizes, "platforms": platforms, "signing_key_days": days}
-        return {**facts, "suites": suites, "live": all(live.values())}
+        facts = {"builds": sizes, "platforms": platforms, "signing_key_days": days, "suites": suites}
+        return {**facts, "live": all(live.values()), **({"warning": warning} if warning else {})}
 
     def update(self, name, version, backport, partial, test):
         """Add ``version`` (str) to the repository ``name`` (str); return what insync.update_apt_repo does."""
@@ -100,9 +101,8 @@ class Publisher:
                 raise insync_manifest.RepositoryError(f"{version}: not offered by {', '.join(lacking)}")
             found[name] = {unit: _newest(manifest) for unit, manifest in manifests.items()}
             self._asked_by_clients(root, manifests)
-            insync_published.there(
-                root.settings["url"], {k: v for one in manifests.values() for k, v in one.files().items()}
-            )
+            files = {key: entry for manifest in manifests.values() for key, entry in manifest.files().items()}
+            insync_published.there(root.settings["url"], files)
         return found
 
     def roll_back(self, names, serial, leaving, test):
