@@ -17,7 +17,8 @@ def test_the_bootstrap_brought_our_states_and_modules(client):
     functions = client.cmd("*", "sys.list_functions", ["insync"])
     states = client.cmd("*", "sys.list_state_modules", ["insync_*"])
     ours = sorted(path.stem for path in (ROOT / "_states").glob("*.py"))
-    source = (ROOT / "_modules" / "insync.py").read_text(encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "_modules").glob("*.py")]
+    source = "".join(text for text in texts if '__virtualname__ = "insync"' in text)
     verbs = sorted(f"insync.{name}" for name in re.findall(r"^def ([a-z]\w*)", source, re.MULTILINE))
     assert functions == {name: verbs for name in ("ct1", "web02")} and "insync.ports" in verbs
     assert states == {name: ours for name in ("ct1", "web02")}
