@@ -62,6 +62,8 @@ def blank(fleet):
     folders = [f"{HOME}/apt", f"{HOME}/yum", *(f"/var/lib/insync/{area}" for area in ("repos", "versions"))]
     fleet.ok("ct1", "rm", "-rf", *folders)
     fleet.ok("ct1", "find", "/var/lib/insync/client", "-type", "f", "-delete")
+    # Customers are told the declared versions again.
+    verb(fleet, "conf_load")
 
 
 class Apt:
