@@ -7,7 +7,6 @@ import insync_fresh_pillar
 import insync_lock
 import insync_publisher
 import insync_verb
-from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
 
@@ -123,7 +122,8 @@ def verify_repos(version=None, *more, **kwargs):
         salt ct1 insync.verify_repos 3.9.7.60031
     """
     insync_verb.nothing_more(more)
-    return _publisher(kwargs).verify(version)
+    insync_verb.refuse(kwargs, ())
+    return _publisher().verify(version)
 
 
 @_told
@@ -173,7 +173,8 @@ def repo_status(*more, **kwargs):
         salt ct1 insync.repo_status
     """
     insync_verb.nothing_more(more)
-    return _publisher(kwargs).status()
+    insync_verb.refuse(kwargs, ())
+    return _publisher().status()
 
 
 @_told
@@ -211,15 +212,12 @@ def _update(root, version, backport, partial, test, told):
 @contextlib.contextmanager
 def _run(verb, told, known, test):
     """One at a time, and on record."""
-    publisher, by = _publisher(told, known), insync_verb.by(told)
     run = insync_verb.called("repos", verb, told, known, __grains__["id"], test, insync_verb.PATIENCE)
+    publisher = _publisher()
     with run as (journal, done):
-        publisher.begin(journal, by, done)
+        publisher.begin(journal, insync_verb.by(told), done)
         yield publisher
 
 
-def _publisher(told, known=()):
-    wrong = insync_verb.unknown(told, known)
-    if wrong:
-        raise SaltInvocationError(wrong)
+def _publisher():
     return insync_publisher.Publisher(insync_fresh_pillar.compile(__opts__, __grains__.value()))

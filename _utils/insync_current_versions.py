@@ -120,6 +120,4 @@ class CurrentVersions:
         return known[platform]
 
     def _download(self, platform, version):
-        if platform not in self._downloads:
-            raise insync_version.VersionError(f"current_versions.downloads: {platform} has no URL")
-        return self._downloads[platform].replace("{version}", version)
+        return insync_published.download(self._downloads, platform, version)

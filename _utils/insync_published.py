@@ -24,6 +24,17 @@ class _ToHttps(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def download(downloads, platform, version):
+    """
+    Return where ``version`` is downloaded for ``platform`` (both str), by ``downloads`` (dict: platform -> URL).
+
+    Raises insync_version.VersionError if nothing is told of the platform.
+    """
+    if platform not in downloads:
+        raise insync_version.VersionError(f"current_versions.downloads: {platform} has no URL")
+    return downloads[platform].replace("{version}", version)
+
+
 def downloadable(url):
     """
     Fetch the first byte of what clients find at ``url`` (str, https; it may lead elsewhere, by https too).

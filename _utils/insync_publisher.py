@@ -8,19 +8,20 @@ import shutil
 import tempfile
 
 import insync_bucket
+import insync_conf
 import insync_fetch
 import insync_gpg
 import insync_manifest
 import insync_publish
 import insync_published
 import insync_repos
-import insync_selfcheck
 import insync_store
 import insync_store_errors
 import insync_version
 import insync_versions
 
 ERRORS = (
+    insync_conf.ConfError,
     insync_manifest.RepositoryError,
     insync_version.VersionError,
     insync_fetch.FetchError,
@@ -36,11 +37,15 @@ class Publisher:
     def __init__(self, pillar):
         """
         pillar (dict): repos, secrets and current_versions.
-        Raises insync_manifest.RepositoryError on a server that has no repositories.
+        Raises insync_manifest.RepositoryError on a server that has no repositories, insync_conf.ConfError if it lacks
+        a secret.
         """
         if "repos" not in pillar:
             raise insync_manifest.RepositoryError("this server has no repositories")
-        self._repos, self._secrets, self._told = pillar["repos"], pillar["secrets"], pillar["current_versions"]
+        self._repos, self._told = pillar["repos"], pillar["current_versions"]
+        store = self._repos["store"]
+        named = {"sign": self._repos["signing_key"], "access": store["access_key"], "secret": store["secret_key"]}
+        self._keys = insync_conf.resolve(named, {}, pillar["secrets"])
         self._home = pathlib.Path(self._repos["home"])
         buckets = {"apt": self._repos["apt"]["bucket"], "yum": self._repos["yum"]["bucket"]}
         self._roots = {name: insync_repos.Root(self._home, name, self._repos) for name in buckets}
@@ -65,7 +70,8 @@ class Publisher:
             days = signer.check()
             warning = signer.warning(days)
         self._room(sum(sizes.values()))
-        platforms = {platform: self._download(platform, version) for platform in self._told["downloads"]}
+        downloads = self._told["downloads"]
+        platforms = {name: insync_published.download(downloads, name, version) for name in downloads}
         for url in platforms.values():
             insync_published.downloadable(url)
         facts = {"builds": sizes, "platforms": platforms, "signing_key_days": days, "suites": suites}
@@ -172,29 +178,22 @@ class Publisher:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _signer(self):
-        return insync_gpg.opened(self._secret(self._repos["signing_key"]))
+        return insync_gpg.opened(self._keys["sign"])
 
     def _store(self, bucket):
         told = self._repos["store"]
         return insync_store.Store(
             bucket,
-            self._secret(told["access_key"]),
-            self._secret(told["secret_key"]),
+            self._keys["access"],
+            self._keys["secret"],
             endpoint=told["endpoint"] or None,
             region=told["region"],
             ca=AUTHORITIES,
             single_writer=told["single_writer"],
         )
 
-    def _secret(self, reference):
-        role, _, key = reference["secret"].partition(":")
-        return self._secrets[role][key]
-
     def _memory(self, name):
         return self._home / name / "published.json"
-
-    def _download(self, platform, version):
-        return self._told["downloads"][platform].replace("{version}", version)
 
     def _not_behind(self, version):
         for platform, current in insync_versions.Versions(self._told["declared"]).current().items():
@@ -234,7 +233,7 @@ class Publisher:
         with tempfile.TemporaryDirectory(prefix="insync-verify-") as work:
             folder = pathlib.Path(work)
             shutil.copy(root.path(key["sha256"]), folder / "insync.asc")
-            client = {"apt": insync_selfcheck.apt, "yum": insync_selfcheck.yum}[root.name]
+            client = insync_repos.CHECKS[root.name]
             client(root, list(manifests.values()), root.settings["url"], folder / "insync.asc", folder / "client")
 
     def _selected(self, names, serial, leaving):

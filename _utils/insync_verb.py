@@ -28,6 +28,13 @@ def unknown(told, known, more=""):
     return ""
 
 
+def refuse(told, known):
+    """Raise SaltInvocationError for an option of ``told`` (dict) that is none of ``known`` (iterable of str)."""
+    wrong = unknown(told, known)
+    if wrong:
+        raise SaltInvocationError(wrong)
+
+
 def flag(**options):
     """
     Return what the one option (name=value) says (bool); Salt leaves a text a text, and any of them would be taken.
@@ -91,7 +98,5 @@ def called(area, verb, told, known, server, test=False, wait=0):
     known (iterable of str): the options that it has. area, verb, server, test, wait: as for ``run``.
     Raises SaltInvocationError for an option that it has not.
     """
-    wrong = unknown(told, known)
-    if wrong:
-        raise SaltInvocationError(wrong)
+    refuse(told, known)
     return run(area, verb, by(told), server, test, wait)

@@ -15,7 +15,7 @@ import salt.loader
 import salt.minion
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from tests.functional.test_insync_declared_conf import write_jt
+from tests.functional.test_insync_declared_conf import conf_pillar, write_jt
 
 OLD, NEW, NEWER = "3.9.6.60027", "3.9.7.60031", "3.9.8.60040"
 SECRET = "n3w-s3cret"
@@ -84,21 +84,9 @@ def jt(tmp_path, site):
 
 @pytest.fixture
 def pillar(tmp_path, site, jt):
+    current = {name: {"current_version": name} for name in ("mac", "windows")}
     return {
-        "apps": {"conf_server": {"virtualenv": str(tmp_path)}},
-        "conf": {
-            "jt": "bin/jt",
-            "load": ["sconf", "load", "-", "--ns", "{namespace}"],
-            "dump": ["sconf", "dump", "--ns", "{namespace}"],
-            "environment": {},
-            "numbers": {"port": [1, 65535]},
-            "namespaces": {
-                "web": {
-                    "current_versions": {"mac": {"current_version": "mac"}, "windows": {"current_version": "windows"}},
-                    "password": {"secret": "web:password"},
-                }
-            },
-        },
+        **conf_pillar(tmp_path, {"web": {"current_versions": current, "password": {"secret": "web:password"}}}),
         "current_versions": {
             "declared": {"mac": OLD, "windows": OLD},
             "downloads": {name: f"https://{site.name}/{name}/Insync-{{version}}" for name in ("mac", "windows")},

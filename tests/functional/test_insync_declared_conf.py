@@ -44,6 +44,19 @@ def write_jt(folder, store):
     return jt
 
 
+def conf_pillar(folder, namespaces):
+    """What pillar says where that `jt` loads ``namespaces`` (dict)."""
+    conf = {
+        "jt": "bin/jt",
+        "load": ["sconf", "load", "-", "--ns", "{namespace}"],
+        "dump": ["sconf", "dump", "--ns", "{namespace}"],
+        "environment": {},
+        "numbers": {"port": [1, 65535]},
+        "namespaces": namespaces,
+    }
+    return {"apps": {"conf_server": {"virtualenv": str(folder)}}, "conf": conf}
+
+
 @pytest.fixture
 def store(tmp_path):
     return tmp_path / "store.json"
@@ -53,15 +66,7 @@ def store(tmp_path):
 def server(tmp_path, store):
     write_jt(tmp_path, store)
     pillar = {
-        "apps": {"conf_server": {"virtualenv": str(tmp_path)}},
-        "conf": {
-            "jt": "bin/jt",
-            "load": ["sconf", "load", "-", "--ns", "{namespace}"],
-            "dump": ["sconf", "dump", "--ns", "{namespace}"],
-            "environment": {},
-            "numbers": {"port": [1, 65535]},
-            "namespaces": {"web": DECLARED},
-        },
+        **conf_pillar(tmp_path, {"web": DECLARED}),
         "endpoints": {"mysql": {"port": 3306, "hosts": {"db": "db.example.internal"}}},
         "secrets": {"mysql_primary": {"web_password": "n3w-s3cret"}},
     }
