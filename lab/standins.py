@@ -32,6 +32,8 @@ APPS = {
     "mailer": "insync-mailer",
     "periodic_mailer": "insync-mailer",
     "conf_server": "insync-conf-server",
+    "radar": "insync-radar",
+    "mrkr": "insync-mrkr",
 }
 # The time that every file in a wheel has: the same source gives the same hash.
 EPOCH = "1700000000"

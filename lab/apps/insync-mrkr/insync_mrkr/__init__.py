@@ -1,0 +1,1 @@
+"""LAB STAND-IN. The web site mrkr.io: a folder of files."""
