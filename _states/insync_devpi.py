@@ -1,13 +1,11 @@
 """
-The private package index: devpi itself, its users and its indexes. No password ever is in changes or comments, nor in
+The private package index: its data, its users and its indexes. No password ever is in changes or comments, nor in
 arguments, which Salt's debug log and job cache keep: states get ``role:key``, where it is below ``secrets`` in pillar.
 """
 
-import os
 import pathlib
 
 import insync_devpi
-import insync_venv
 from salt.exceptions import CommandExecutionError, SaltException
 
 __virtualname__ = "insync_devpi"
@@ -34,39 +32,6 @@ sys.exit(passwd())
 
 def __virtual__():
     return __virtualname__
-
-
-def installed(name, lock, index=None, proxy=None):
-    """
-    Make the link ``name`` lead to a virtualenv built from ``lock``; the one before stays as the way back.
-
-    name (str): path of the link; the virtualenv is ``<name>-<id of the lock>``.
-    lock (str): ``salt://`` address of the requirements, each with ``==`` and hashes.
-    index (str): URL of the package index; without it, the public one.
-    proxy (str): URL of the way out, if there is one.
-
-    .. code-block:: yaml
-
-        devpi-virtualenv:
-          insync_devpi.installed:
-            - name: /opt/devpi
-            - lock: salt://devpi/files/requirements.txt
-    """
-    ret = {"name": name, "changes": {}, "result": True, "comment": ""}
-    try:
-        text = _served(lock)
-        release = insync_venv.release_id(text)
-        ret["comment"] = f"release {release} is installed"
-        old = _installed(name)
-        if old == release:
-            return ret
-        changes = {"release": {"old": old, "new": release}}
-        if __opts__["test"]:
-            return {**ret, "changes": changes, "result": None, "comment": f"release {release} would be installed"}
-        _install(name, release, text, index, proxy)
-    except (SaltException, insync_venv.VenvError, OSError) as exc:
-        return {**ret, "result": False, "comment": f"{name}: {exc}"}
-    return {**ret, "changes": changes}
 
 
 def initialised(name, program, user, password):
@@ -190,30 +155,6 @@ def index(name, url, password, settings, data, program):
 
 def _secret(where):
     return insync_devpi.secret(where, __pillar__.get("secrets", {}))
-
-
-def _served(lock):
-    text = __salt__["cp.get_file_str"](lock)
-    if not text:
-        raise CommandExecutionError(f"the master does not serve {lock}; deploy the checkout on ct1 again")
-    return text
-
-
-def _installed(name):
-    home = pathlib.Path(os.path.realpath(name))
-    return home.name.rpartition("-")[2] if insync_venv.is_complete(home) else None
-
-
-def _install(name, release, lock, index, proxy):
-    link = pathlib.Path(name)
-    before = pathlib.Path(os.path.realpath(name))
-    home = link.with_name(f"{link.name}-{release}")
-    insync_venv.build(home, lock, index=index, proxy=proxy)
-    insync_venv.switch(link, home)
-    for old in link.parent.glob(f"{link.name}-*"):
-        # The lock that one was built from stands beside it.
-        if old.with_suffix("") not in (home, before):
-            __salt__["file.remove"](str(old))
 
 
 def _run(program, script, data, user, password):

@@ -1,7 +1,7 @@
 {#- The applications of this server: a user, settings, credentials, a unit, and a first release where there is none. -#}
 {%- from 'app/map.jinja' import address, apps, ca, first_releases, index, ports, settings, slots, verbs with context %}
 include:
-  - fleet_ca
+  - package_index
 {%- for name, app in apps.items() %}
 {%- set user = 'insync-' ~ name | replace('_', '-') %}
 {%- set first = first_releases[name] | default({'lock': '', 'slot': ''}) %}

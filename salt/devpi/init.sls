@@ -5,7 +5,7 @@ include:
   - devpi.nginx
 
 devpi-virtualenv:
-  insync_devpi.installed:
+  insync_venv.installed:
     - name: {{ program }}
     - lock: salt://devpi/files/requirements.txt
     - index: {{ devpi.upstream | tojson }}
@@ -47,7 +47,7 @@ devpi-data:
     - user: devpi
     - password: {{ root_secret }}
     - require:
-      - insync_devpi: devpi-virtualenv
+      - insync_venv: devpi-virtualenv
       - file: devpi-folder
 
 devpi-unit:
@@ -70,7 +70,7 @@ devpi-service:
     - require:
       - insync_devpi: devpi-data
     - watch:
-      - insync_devpi: devpi-virtualenv
+      - insync_venv: devpi-virtualenv
       - file: devpi-plugin
       - file: devpi-unit
 
