@@ -103,6 +103,12 @@ def roles_of(inventory, host):
     return [BASE, *hosts[host]["roles"]]
 
 
+def retired_on(inventory, host):
+    """Return the roles (list of str) that ``host`` (str) has left; raises as ``roles_of`` does."""
+    roles_of(inventory, host)
+    return inventory["hosts"][host].get("retired", [])
+
+
 def hosts_with(inventory, role):
     """Return the servers (list of str, in the inventory's order) that play ``role`` (str)."""
     return [host for host in inventory["hosts"] if role in roles_of(inventory, host)]
@@ -251,9 +257,9 @@ def slice_for(inventory, host):
     """
     Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
 
-    A dict: host, roles, peers (every server, itself too), firewall, slots, pools, clients (of what it offers, by role,
-    their private addresses), names (public, of what it offers), public_names (of every service that has some),
-    endpoints, sshd, salt.
+    A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools, clients (of
+    what it offers, by role, their private addresses), names (public, that it needs a certificate for), public_names (of
+    every service that has some), endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -267,6 +273,7 @@ def slice_for(inventory, host):
             **{key: own[key] for key in ("public", "lifecycle", "purpose")},
         },
         "roles": roles,
+        "retired": retired_on(inventory, host),
         "peers": peers,
         "firewall": {"allow": allow(inventory, host)},
         "slots": slots(inventory, host),
@@ -287,7 +294,8 @@ def _client_addresses(inventory, host):
 
 
 def _names(inventory, host):
-    return sorted({name for service in services_of(inventory, host).values() for name in service.get("names", [])})
+    offered = [service for service in services_of(inventory, host).values() if service["unit"] != SSH_UNIT]
+    return sorted({name for service in offered for name in service.get("names", [])})
 
 
 def _peer(inventory, host):

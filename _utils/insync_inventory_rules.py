@@ -20,6 +20,7 @@ from insync_inventory import (
     hint,
     hosts_with,
     read,
+    retired_on,
     services_of,
 )
 
@@ -147,6 +148,13 @@ def _candidates(inventory):
             yield f"hosts.yaml: {name}.candidate: {reason}"
 
 
+def _retired(inventory):
+    for name, host in inventory["hosts"].items():
+        for role in host.get("retired", []):
+            if role in host["roles"]:
+                yield f"hosts.yaml: {name}.retired: it plays '{role}'; strike that off here, or there"
+
+
 def _addresses(inventory):
     subnet = ipaddress.ip_network(inventory["networks"]["private"]["subnet"])
     taken = {}
@@ -216,11 +224,18 @@ def _ports(inventory):
     clashes = {}
     for host in inventory["hosts"]:
         for (one, first), (other, second) in itertools.combinations(services_of(inventory, host).items(), 2):
-            if (first["protocol"], first["port"]) == (second["protocol"], second["port"]):
+            same = (first["protocol"], first["port"]) == (second["protocol"], second["port"])
+            if same and not _told_apart(first, second):
                 clashes.setdefault((one, other), []).append(host)
     for (one, other), hosts in clashes.items():
         port = f"{inventory['services'][one]['protocol']}/{inventory['services'][one]['port']}"
         yield f"services.yaml: {other}.port: {port} is {one}'s on the same server ({', '.join(hosts)})"
+
+
+def _told_apart(first, second):
+    """Whether one unit can serve both on one port: it knows by the address, or by the name, which one is meant."""
+    by_name = "names" in first and "names" in second
+    return first["unit"] == second["unit"] and (first["network"] != second["network"] or by_name)
 
 
 def _slots(inventory):
@@ -301,14 +316,22 @@ def _states(inventory, roles_dir):
         where = "every server" if role == BASE else f"{hosts_with(inventory, role)[0]}.roles"
         reason = f"role '{role}' has no states in salt/role/{role}/init.sls{hint(role, there)}"
         yield f"hosts.yaml: {where}: {reason}"
+    leaving = {path.parent.name for path in roles_dir.glob("*/absent.sls")}
+    for name in inventory["hosts"]:
+        for role in retired_on(inventory, name):
+            if role not in leaving:
+                reason = f"role '{role}' has no salt/role/{role}/absent.sls, which says what leaving it means"
+                yield f"hosts.yaml: {name}.retired: {reason}{hint(role, leaving)}"
+    left = {role for name in inventory["hosts"] for role in retired_on(inventory, name)}
     for path in sorted(roles_dir.glob("*/")):
-        if path.name not in _roles(inventory):
+        if path.name not in _roles(inventory) | left:
             yield f"salt/role/{path.name}: {_nobody(path.name, _roles(inventory))}"
 
 
 RULES = (
     _regions,
     _candidates,
+    _retired,
     _addresses,
     _single_roles,
     _players,

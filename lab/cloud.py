@@ -51,16 +51,18 @@ def pillar(lab):
     acme, smtp, proxy, store = names(lab)
     index, _ = machine_index()
     upstream = {"upstream": index} if index else {}
+    where = {"endpoint": f"https://{store}", "region": s3.REGION}
     return {
-        "web_lb": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
+        "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
         "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},
         "repos": {
             "repos": {
                 "source": f"s3://{clients.BUILDS}",
-                "store": {"endpoint": f"https://{store}", "region": s3.REGION},
+                "store": where,
             }
         },
+        "wiki": {"mediawiki": {"archive": where}},
     }
 
 

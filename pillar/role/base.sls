@@ -10,3 +10,10 @@ journal:
 upgrades:
   # Security updates only; a reboot is an operator's decision.
   reboot: False
+
+# Certificates of public names, for who offers some. The directory of the CA and the address for its mails are in the site
+# folder's settings (acme: directory, email); without them certbot's own CA is asked, and no address is given.
+acme:
+  # Where certbot answers the CA, on loopback, behind whatever serves port 80. Below 1024: an application on this server
+  # that could listen there would get a certificate.
+  port: 842

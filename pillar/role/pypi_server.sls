@@ -17,3 +17,9 @@ devpi:
   upload_max_mb: 200
   threads: 20
   memory_max: 512M
+
+sites:
+  pypi:
+    service: pypi
+    template: devpi/files/site.conf.j2
+    http_template: devpi/files/http.conf.j2

@@ -11,10 +11,3 @@ haproxy:
   # For so long a browser that was here once asks by https only.
   hsts_seconds: 31536000
   memory_max: 512M
-
-# The directory of the CA and the address for its mails are in the site folder's settings (acme: directory, email);
-# without them certbot's own CA is asked, and no address is given.
-acme:
-  # Where certbot answers the CA, on loopback, behind the load balancer. Below 1024: an application on this server that
-  # could listen there would get a certificate.
-  port: 842

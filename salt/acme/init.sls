@@ -1,6 +1,6 @@
 {#- The certificate of the public names: self-signed until the CA has issued one, then renewed by a timer. Whoever serves it
     puts a hook into renewal-hooks/deploy/ and is up before acme-certificate. -#}
-{%- from 'acme/map.jinja' import certificate, directory, email, names, port with context %}
+{%- from 'acme/map.jinja' import certificate, directory, email, folder, names, port with context %}
 
 acme-package:
   pkg.installed:
@@ -8,7 +8,7 @@ acme-package:
 
 acme-certificates:
   file.directory:
-    - name: /etc/insync/certificates
+    - name: {{ folder }}
     - user: root
     - group: root
     - mode: '0755'

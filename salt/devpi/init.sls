@@ -2,7 +2,7 @@
 {%- from 'devpi/map.jinja' import data, devpi, listen, program, root_secret, uploader_secret with context %}
 {%- set url = 'http://' ~ listen.address ~ ':' ~ listen.port %}
 include:
-  - devpi.nginx
+  - nginx
 
 devpi-virtualenv:
   insync_venv.installed:
@@ -105,5 +105,5 @@ devpi-index-{{ name }}:
     - require:
       - insync_devpi: devpi-users
     - require_in:
-      - insync_unit: devpi-nginx-service
+      - insync_unit: nginx-service
 {%- endfor %}

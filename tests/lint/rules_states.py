@@ -94,9 +94,9 @@ def modes_are_quoted(tree):
 
 
 def roles_only_include(tree):
-    """And say in the first line, a comment, what such a server is for."""
+    """And say in the first line, a comment, what such a server is for, or what leaving the role means."""
     found = []
-    for name in tree.files("salt/role/*/init.sls"):
+    for name in tree.files("salt/role/*/init.sls", "salt/role/*/absent.sls"):
         text = tree.text(name)
         if not text.startswith("# "):
             found.append(f"{name}: no comment that says what the role is for")
@@ -105,9 +105,26 @@ def roles_only_include(tree):
     return found
 
 
+def absence_is_by_itself(tree):
+    """What a component's absent.sls takes away, only a role's absent.sls asks for; it knows no tunables, and no guards."""
+    found, asked = [], set()
+    for name in tree.files("salt/*.sls"):
+        absent = {entry for entry in _includes(tree.text(name)) if entry.endswith("absent")}
+        if absent and not name.endswith("/absent.sls"):
+            found.append(f"{name}: includes {', '.join(sorted(absent))}")
+        present = [entry for entry in _includes(tree.text(name)) if not entry.endswith("absent")]
+        if present and name.endswith("/absent.sls"):
+            found.append(f"{name}: includes {', '.join(present)}")
+        asked |= absent
+    for name in tree.files("salt/*/absent.sls"):
+        if not name.startswith("salt/role/") and f"{name.split('/')[1]}.absent" not in asked:
+            found.append(f"{name}: no role's absent.sls leads to it")
+    return found
+
+
 def components_are_included(tree):
     """A component that no role leads to is applied nowhere."""
-    reached, waiting = set(), [yaml.safe_load(tree.text(name)) for name in tree.files("salt/role/*.sls")]
+    reached, waiting = set(), [yaml.safe_load(tree.text(name)) for name in tree.files("salt/role/*/init.sls")]
     while waiting:
         names = {str(entry).split(".")[0] for entry in (waiting.pop() or {}).get("include", [])} - reached
         reached |= names
@@ -144,8 +161,9 @@ def tunables_are_read(tree):
             if not maps and not verbs:
                 found.append(f"{name}: {key}: no map.jinja and no verb reads it")
                 continue
-            # The applications are many of one kind: what each of them says of itself counts.
-            items = [item for app in values.values() for item in app] if key == "apps" else _keys(values)
+            # The applications and the sites are many of one kind: what each of them says of itself counts.
+            many = key in ("apps", "sites")
+            items = [item for one in values.values() for item in one] if many else _keys(values)
             unused = [item for item in items if not _used(item, text) and f'["{item}"]' not in verbs]
             found += [f"{name}: {key}.{item}: not used" for item in unused]
     return found
@@ -235,6 +253,7 @@ RULES = [
     ids_name_their_component,
     modes_are_quoted,
     roles_only_include,
+    absence_is_by_itself,
     components_are_included,
     only_maps_read_pillar,
     tunables_are_read,

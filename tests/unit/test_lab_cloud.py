@@ -53,7 +53,7 @@ def files(directory):
 
 def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
-        "web_lb": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
+        "base": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
         "repos": {
@@ -62,6 +62,7 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
                 "store": {"endpoint": "https://s3.cloud.example", "region": "default"},
             }
         },
+        "wiki": {"mediawiki": {"archive": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
     assert cloud.pillar(LAB_YAML)["pypi_server"]["devpi"]["upstream"] == "https://index.example/simple"
