@@ -67,6 +67,10 @@ class Copy:
         for role in roles:
             (self.roles_dir / role).mkdir()
 
+    def absent(self, roles):
+        for role in roles:
+            (self.roles_dir / role / "absent.sls").touch()
+
     def remove_roles(self, roles):
         for role in roles:
             shutil.rmtree(self.roles_dir / role)
@@ -86,6 +90,13 @@ def _example(path):
 
 
 def test_an_unbroken_copy_is_in_order(copy):
+    assert copy.problems() == []
+
+
+def test_a_role_that_a_server_has_left_needs_nobody_who_plays_it(copy):
+    copy.apply({"add_roles": ["gone"], "absent": ["gone"]})
+    assert copy.problems() == ["salt/role/gone: no server plays 'gone'"]
+    copy.apply({"set": {"hosts.web02.retired": ["gone"]}})
     assert copy.problems() == []
 
 

@@ -71,6 +71,20 @@ BROKEN = [
         ],
     ),
     (
+        "absence_is_by_itself",
+        {
+            "salt/role/web/init.sls": "# A.\ninclude:\n  - tls.absent\n",
+            "salt/role/web/absent.sls": "# B.\ninclude:\n  - tls\n",
+            "salt/tls/absent.sls": "",
+            "salt/web/absent.sls": "",
+        },
+        [
+            "salt/role/web/init.sls: includes tls.absent",
+            "salt/role/web/absent.sls: includes tls",
+            "salt/web/absent.sls: no role's absent.sls leads to it",
+        ],
+    ),
+    (
         "components_are_included",
         {
             "salt/role/web/init.sls": "include:\n  - web\n",
