@@ -9,6 +9,8 @@ import yaml
 FILES = ("networks", "hosts", "services", "zones")
 BASE = "base"
 WORLD = "world"
+# The environment of servers that name none.
+PRODUCTION = "production"
 GATEWAY = "ssh_gateway"
 MASTER = "salt_master"
 SSH_UNIT = "ssh.service"
@@ -114,6 +116,61 @@ def hosts_with(inventory, role):
     return [host for host in inventory["hosts"] if role in roles_of(inventory, host)]
 
 
+def environment_of(inventory, host):
+    """Return the environment (str) of ``host`` (str); raises as ``roles_of`` does."""
+    roles_of(inventory, host)
+    return inventory["hosts"][host].get("environment", PRODUCTION)
+
+
+def environments(inventory):
+    """Return the environments (list of str) that servers name, PRODUCTION first."""
+    named = {environment_of(inventory, host) for host in inventory["hosts"]}
+    return [PRODUCTION, *sorted(named - {PRODUCTION})]
+
+
+def seen_from(inventory, environment):
+    """
+    Return the inventory as the servers of ``environment`` (str) see it.
+
+    A role that one of them plays nobody else plays for them; what they do not have themselves, production has for them.
+    """
+    hosts = inventory["hosts"]
+    own = {role for host in hosts if environment_of(inventory, host) == environment for role in hosts[host]["roles"]}
+
+    def roles(host):
+        if environment_of(inventory, host) == environment:
+            return hosts[host]["roles"]
+        shared = environment_of(inventory, host) == PRODUCTION
+        return [role for role in hosts[host]["roles"] if shared and role not in own]
+
+    return {**inventory, "hosts": {host: {**hosts[host], "roles": roles(host)} for host in hosts}}
+
+
+def application(inventory, name):
+    """Return (environment, application) of ``name`` (str): ``web`` is production's, ``staging-web`` another's."""
+    for environment in environments(inventory)[1:]:
+        if name.startswith(f"{environment}-"):
+            return environment, name.removeprefix(f"{environment}-")
+    return PRODUCTION, name
+
+
+def application_name(environment, app):
+    """Return what ``app`` (str) of ``environment`` (str) is called on the master, as ``application`` reads it."""
+    return app if environment == PRODUCTION else f"{environment}-{app}"
+
+
+def names_of(service, environment):
+    """Return the public names (list of str) that ``service`` (dict) has in ``environment`` (str)."""
+    if environment == PRODUCTION:
+        return service.get("names", [])
+    return service.get("names_in", {}).get(environment, [])
+
+
+def all_names(service):
+    """Return the public names (list of str) of ``service`` (dict) in all environments."""
+    return [*service.get("names", []), *(name for names in service.get("names_in", {}).values() for name in names)]
+
+
 def services_of(inventory, host):
     """Return what ``host`` (str) offers, as a dict name -> service; raises as ``roles_of`` does."""
     roles = roles_of(inventory, host)
@@ -136,25 +193,33 @@ def allow(inventory, host):
             "address": own[service["network"]],
             "port": service["port"],
             "protocol": service["protocol"],
-            "sources": _sources(inventory, service),
+            "sources": _sources(inventory, host, service),
         }
         for name, service in services_of(inventory, host).items()
     ]
 
 
-def _sources(inventory, service):
-    clients = _clients(inventory, service)
+def _sources(inventory, host, service):
+    clients = _clients(inventory, host, service)
     if clients == [WORLD]:
         return clients
     return sorted((inventory["hosts"][client]["private"] for client in clients), key=ipaddress.ip_address)
 
 
-def _clients(inventory, service):
-    """The servers that play one of the service's client roles; they may include a server that offers it."""
+def _clients(inventory, host, service):
+    """The servers that play one of the service's client roles and get it from ``host``; that may be one of them."""
     wanted = set(service["clients"])
     if WORLD in wanted:
         return [WORLD]
-    return [host for host in inventory["hosts"] if wanted & set(roles_of(inventory, host))]
+    clients = [client for client in inventory["hosts"] if wanted & set(roles_of(inventory, client))]
+    # What every server offers, and the way into each, know no environments.
+    if service["role"] == BASE or wanted & {BASE, GATEWAY}:
+        return clients
+    serves = {
+        environment: service["role"] in roles_of(seen_from(inventory, environment), host)
+        for environment in environments(inventory)
+    }
+    return [client for client in clients if serves[environment_of(inventory, client)]]
 
 
 def listeners(inventory, host):
@@ -248,7 +313,7 @@ def flows(inventory):
         (client, server, name)
         for server in inventory["hosts"]
         for name, service in services_of(inventory, server).items()
-        for client in _clients(inventory, service)
+        for client in _clients(inventory, server, service)
         if client != server
     ]
 
@@ -257,17 +322,20 @@ def slice_for(inventory, host):
     """
     Return the part of the inventory that ``host`` (str) is given as pillar; raises as ``roles_of`` does.
 
-    A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools, clients (of
-    what it offers, by role, their private addresses), names (public, that it needs a certificate for), public_names (of
-    every service that has some), endpoints, sshd, salt.
+    A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools,
+    clients (of what it offers, by role, their private addresses), names (public, that it needs a certificate for),
+    public_names (of every service that has some), endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
     own = inventory["hosts"][host]
     master = hosts_with(inventory, MASTER)[0]
+    environment = environment_of(inventory, host)
+    seen = seen_from(inventory, environment)
     return {
         "host": {
             "name": host,
+            "environment": environment,
             "region": own["region"]["name"],
             **peers[host],
             **{key: own[key] for key in ("public", "lifecycle", "purpose")},
@@ -277,11 +345,11 @@ def slice_for(inventory, host):
         "peers": peers,
         "firewall": {"allow": allow(inventory, host)},
         "slots": slots(inventory, host),
-        "pools": pools(inventory),
+        "pools": pools(seen),
         "clients": _client_addresses(inventory, host),
         "names": _names(inventory, host),
-        "public_names": {name: one["names"] for name, one in inventory["services"].items() if "names" in one},
-        "endpoints": endpoints(inventory),
+        "public_names": _public_names(inventory, environment),
+        "endpoints": endpoints(seen),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},
     }
@@ -289,13 +357,20 @@ def slice_for(inventory, host):
 
 def _client_addresses(inventory, host):
     roles = {role for service in services_of(inventory, host).values() for role in service["clients"]}
-    players = {role: hosts_with(inventory, role) for role in sorted(roles - {BASE, WORLD})}
+    seen = seen_from(inventory, environment_of(inventory, host))
+    players = {role: hosts_with(seen, role) for role in sorted(roles - {BASE, WORLD})}
     return {role: [inventory["hosts"][client]["private"] for client in clients] for role, clients in players.items()}
 
 
 def _names(inventory, host):
     offered = [service for service in services_of(inventory, host).values() if service["unit"] != SSH_UNIT]
-    return sorted({name for service in offered for name in service.get("names", [])})
+    environment = environment_of(inventory, host)
+    return sorted({name for service in offered for name in names_of(service, environment)})
+
+
+def _public_names(inventory, environment):
+    found = {name: names_of(service, environment) for name, service in inventory["services"].items()}
+    return {name: names for name, names in found.items() if names}
 
 
 def _peer(inventory, host):
