@@ -1,5 +1,7 @@
 """The object store of insync-cloud: radosgw with the buckets that lab.yaml declares, and nginx in front of it."""
 
+import json
+
 import yaml
 
 from lab import podman
@@ -66,7 +68,23 @@ def prepare(store, buckets):
     missing = [name for name in buckets if name not in there]
     for name in missing:
         store.create_bucket(Bucket=name, ACL="public-read" if "public" in buckets[name] else "private")
+        if "writers" in buckets[name]:
+            _let_write(store, name, buckets[name]["writers"])
     return missing
+
+
+def _let_write(store, bucket, roles):
+    """Let ``roles`` (list of str), each with its own key, read and write in ``bucket`` (str), and delete nothing."""
+    for role in roles:
+        _make_user(role, role)
+    principal = {"AWS": [f"arn:aws:iam:::user/{role}" for role in roles]}
+    rights = {f"arn:aws:s3:::{bucket}": ["s3:ListBucket"], f"arn:aws:s3:::{bucket}/*": ["s3:GetObject", "s3:PutObject"]}
+    statements = [
+        {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": [resource]}
+        for resource, actions in rights.items()
+    ]
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    store.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
 def _buckets(store):
@@ -78,7 +96,7 @@ def _buckets(store):
     except botocore.exceptions.ClientError as exc:
         if exc.response["Error"]["Code"] != "InvalidAccessKeyId":
             raise LabError(f"cloud: S3: {exc}") from exc
-    _make_user()
+    _make_user(USER, "repos")
     return _listed(store)
 
 
@@ -86,10 +104,11 @@ def _listed(store):
     return {bucket["Name"] for bucket in store.list_buckets()["Buckets"]}
 
 
-def _make_user():
-    secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))["repos"]
+def _make_user(name, role):
+    """Make the user ``name``, whose key is among the secrets of ``role``."""
+    secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))[role]
     keys = ["--access-key", secrets["s3_access_key"], "--secret-key", secrets["s3_secret_key"]]
-    command = ["radosgw-admin", "user", "create", "--uid", USER, "--display-name", USER, *keys]
+    command = ["radosgw-admin", "user", "create", "--uid", name, "--display-name", name, *keys]
     podman.execute("cloud", *command, what="cloud: radosgw-admin user create")
 
 

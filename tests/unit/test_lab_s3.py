@@ -1,5 +1,6 @@
 """The lab's object store: who is served what by nginx, and how a blank store is set up."""
 
+import json
 import os
 import re
 
@@ -43,7 +44,7 @@ class Store:
     """Stands for the gateway as boto3 shows it: knows no key until the user is made."""
 
     def __init__(self, refuses="InvalidAccessKeyId"):
-        self.buckets, self.refuses = {}, refuses
+        self.buckets, self.policies, self.refuses = {}, {}, refuses
 
     def list_buckets(self):
         """As boto3's."""
@@ -56,16 +57,21 @@ class Store:
         assert Bucket not in self.buckets
         self.buckets[Bucket] = ACL
 
+    def put_bucket_policy(self, Bucket, Policy):
+        """As boto3's."""
+        self.policies[Bucket] = json.loads(Policy)
+
 
 @pytest.fixture
 def store(monkeypatch):
     """A blank store; making a user there lets it in."""
     found = Store()
-    found.users = 0
+    found.users = []
 
     def execute(server, *command, **options):
         if command[:3] == ("radosgw-admin", "user", "create"):
-            found.refuses, found.users = None, found.users + 1
+            found.refuses = None
+            found.users.append(command[command.index("--uid") + 1])
 
     monkeypatch.setattr(podman, "execute", execute)
     return found
@@ -76,14 +82,27 @@ def test_a_blank_store_gets_a_user_and_buckets_and_one_that_has_them_nothing(sto
     assert store.buckets == {"packages": "public-read", "builds": "private", "downloads": "public-read"}
     assert s3.prepare(store, BUCKETS) == []
     assert s3.prepare(store, {**BUCKETS, "more": {}}) == ["more"]
-    assert store.users == 1
+    assert store.users == [s3.USER] and store.policies == {}
+
+
+def test_a_writer_has_a_user_of_its_own_that_deletes_nothing(store):
+    archive = {"archive": {"writers": ["wiki"]}}
+    assert s3.prepare(store, archive) == ["archive"] and s3.prepare(store, archive) == []
+    assert store.users == [s3.USER, "wiki"] and store.buckets == {"archive": "private"}
+    statements = store.policies["archive"]["Statement"]
+    assert {action for one in statements for action in one["Action"]} == {
+        "s3:ListBucket",
+        "s3:GetObject",
+        "s3:PutObject",
+    }
+    assert all(one["Principal"] == {"AWS": ["arn:aws:iam:::user/wiki"]} for one in statements)
 
 
 def test_a_store_that_refuses_for_another_reason_is_an_error(store):
     store.refuses = "SignatureDoesNotMatch"
     with pytest.raises(LabError, match="cloud: S3: .*SignatureDoesNotMatch"):
         s3.prepare(store, BUCKETS)
-    assert store.users == 0
+    assert store.users == []
 
 
 def test_the_gateway_listens_where_nginx_asks_and_the_units_program_can_be_run():

@@ -1,0 +1,4 @@
+# The web site mrkr.io: its package, behind nginx.
+include:
+  - app
+  - nginx

@@ -1,0 +1,4 @@
+# The Radar server: its package, behind nginx.
+include:
+  - app
+  - nginx

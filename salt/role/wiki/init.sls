@@ -1,0 +1,3 @@
+# wiki.insynchq.com, deprecated: old pages are read, and exported.
+include:
+  - mediawiki
