@@ -43,7 +43,7 @@ conf:
       beanstalkd: {connect: beanstalkd, tube: mail}
     license:
       mysql: {connect: mysql, user: license, password: {secret: 'mysql_primary:license_password'}, database: insync_license}
-      redis: {connect: redis, user: license, password: {secret: 'redis:license_password'}}
+      redis: {connect: redis-cache, user: license, password: {secret: 'redis:license_password'}}
     mailer:
       beanstalkd: {connect: beanstalkd, tube: mail}
       mysql: {connect: mysql, user: mailer, password: {secret: 'mysql_primary:mailer_password'}, database: insync_mail}

@@ -1,5 +1,5 @@
-{#- Counters, locks and caches: TLS only, users with as few rights as they need, every write on disk before its answer. -#}
-{%- from 'redis/map.jinja' import listen, redis with context %}
+{#- Instances of redis: TLS only, users with as few rights as they need; what each keeps, and where, is its own affair. -#}
+{%- from 'redis/map.jinja' import address, adopts, instances, ports with context %}
 
 redis-package:
   pkg.installed:
@@ -28,36 +28,6 @@ redis-tls:
       - pkg: redis-package
       - file: redis-check
 
-redis-users:
-  file.managed:
-    - name: /etc/redis/users.conf
-    - source: salt://redis/files/users.conf.j2
-    - template: jinja
-    - user: root
-    - group: redis
-    - mode: '0640'
-    - show_changes: False
-    - check_cmd: /usr/local/sbin/insync-redis-check config
-    - require:
-      - pkg: redis-package
-      - file: redis-check
-
-{#- Beside the package's redis.conf, which stays as it is: a changed one would hold back unattended upgrades. #}
-redis-config:
-  file.managed:
-    - name: /etc/redis/insync.conf
-    - source: salt://redis/files/insync.conf.j2
-    - template: jinja
-    - user: root
-    - group: redis
-    - mode: '0640'
-    - check_cmd: /usr/local/sbin/insync-redis-check config
-    - context:
-        listen: {{ listen | tojson }}
-        redis: {{ redis | tojson }}
-    - require:
-      - file: redis-users
-
 redis-begin-append-only:
   file.managed:
     - name: /usr/local/sbin/insync-redis-begin-append-only
@@ -65,18 +35,6 @@ redis-begin-append-only:
     - user: root
     - group: root
     - mode: '0755'
-
-redis-unit:
-  file.managed:
-    - name: /etc/systemd/system/redis-server.service.d/insync.conf
-    - source: salt://redis/files/unit.conf.j2
-    - template: jinja
-    - user: root
-    - group: root
-    - mode: '0644'
-    - makedirs: True
-    - context:
-        redis: {{ redis | tojson }}
 
 redis-memory:
   file.managed:
@@ -93,13 +51,95 @@ redis-memory-now:
     - onchanges:
       - file: redis-memory
 
-redis-service:
+{%- for name, instance in instances | dictsort %}
+
+redis-{{ name }}-users:
+  file.managed:
+    - name: /etc/redis/users-{{ name }}.conf
+    - source: salt://redis/files/users.conf.j2
+    - template: jinja
+    - user: root
+    - group: redis
+    - mode: '0640'
+    - show_changes: False
+    - check_cmd: /usr/local/sbin/insync-redis-check config
+    - context:
+        users: {{ instance.users | tojson }}
+    - require:
+      - pkg: redis-package
+      - file: redis-check
+
+redis-{{ name }}-config:
+  file.managed:
+    - name: /etc/redis/redis-{{ name }}.conf
+    - source: salt://redis/files/redis.conf.j2
+    - template: jinja
+    - user: root
+    - group: redis
+    - mode: '0640'
+    - check_cmd: /usr/local/sbin/insync-redis-check config
+    - context:
+        name: {{ name }}
+        address: {{ address }}
+        port: {{ ports[name] }}
+        instance: {{ instance | tojson }}
+    - require:
+      - file: redis-{{ name }}-users
+      - file: redis-{{ name }}-data
+
+redis-{{ name }}-data:
+  file.directory:
+    - name: /var/lib/redis/{{ name }}
+    - user: redis
+    - group: redis
+    - mode: '0750'
+    - require:
+      - pkg: redis-package
+
+redis-{{ name }}-unit:
+  file.managed:
+    - name: /etc/systemd/system/redis-server@{{ name }}.service.d/insync.conf
+    - source: salt://redis/files/unit.conf.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - context:
+        instance: {{ instance | tojson }}
+
+redis-{{ name }}-service:
   insync_unit.running:
-    - name: redis-server
+    - name: redis-server@{{ name }}
     - require:
       - file: redis-begin-append-only
+      - file: redis-{{ name }}-data
+      - insync_redis: redis-adopted
     - watch:
       - file: redis-tls
-      - file: redis-users
-      - file: redis-config
-      - file: redis-unit
+      - file: redis-{{ name }}-users
+      - file: redis-{{ name }}-config
+      - file: redis-{{ name }}-unit
+{%- endfor %}
+
+{#- Debian starts a redis without users on 127.0.0.1. It is stopped only once what goes on in its place is ready. #}
+redis-adopted:
+  insync_redis.adopted:
+    - name: /var/lib/redis/{{ adopts }}
+    - source: /var/lib/redis
+    - unit: redis-server
+    - require:
+      - file: redis-tls
+      - file: redis-{{ adopts }}-config
+      - file: redis-{{ adopts }}-data
+      - file: redis-{{ adopts }}-unit
+
+{#- Of the time when it ran alone. #}
+redis-former:
+  file.absent:
+    - names:
+      - /etc/redis/insync.conf
+      - /etc/redis/users.conf
+      - /etc/systemd/system/redis-server.service.d
+    - require:
+      - insync_redis: redis-adopted

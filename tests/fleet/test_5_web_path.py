@@ -150,7 +150,7 @@ def test_licenses_are_answered_by_both_servers_and_by_either_alone(fleet):
 # Server, unit, what its clients call it, and which of them need it beside web.
 DEPENDENCIES = [
     ("db", "mariadb", "mysql", ["license", "mailer", "periodic_mailer"]),
-    ("redis", "redis-server", "redis", ["license", "periodic_mailer"]),
+    ("redis", "redis-server@main", "redis", ["periodic_mailer"]),
     ("beanstalkd", "beanstalkd", "beanstalkd", ["mailer", "periodic_mailer"]),
 ]
 PLACES = {"web": BACKENDS, "license": LICENSES, "mailer": ["beanstalkd"], "periodic_mailer": ["beanstalkd"]}
@@ -165,10 +165,8 @@ def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, nam
             fleet.eventually(told, 20, why=f"{app} on {place} does not say that {name} is missing")
         fleet.eventually(lambda: web.get(fleet, "/version")[0] == 503, 20, why="nobody is ready, and nobody says so")
         if "license" in others:
-            # Without its cache it answers from the database.
-            wanted = 200 if name == "redis" else 503
-            told = lambda: web.get(fleet, "/license/LAB-0001")[0] == wanted  # noqa: E731
-            fleet.eventually(told, 20, why=f"license does not answer {wanted}")
+            told = lambda: web.get(fleet, "/license/LAB-0001")[0] == 503  # noqa: E731
+            fleet.eventually(told, 20, why="license does not answer 503")
         status, page = web.get(fleet, "/", "--include")
         assert (status, "retry-after: " in page.lower(), "<html" in page) == (503, True, True), page
     ready_again(fleet)
@@ -178,6 +176,17 @@ def test_a_missing_dependency_is_named_and_all_recovers(fleet, server, unit, nam
     recipient = web.address()
     assert fleet.eventually(lambda: web.sign_up(fleet, recipient), 30)[0] == 201
     wait_for_mail(fleet, recipient)
+
+
+def test_licenses_are_answered_without_their_cache_and_web_does_not_notice(fleet):
+    told = lambda server, names: web.missing(fleet, server, "license") == names  # noqa: E731
+    with Stopped(fleet, "redis", "redis-server@cache"):
+        for server in LICENSES:
+            fleet.eventually(lambda server=server: told(server, ["redis"]), 20, why=f"{server} does not say so")
+        assert [web.get(fleet, "/license/LAB-0001")[0] for _ in range(4)] == [200] * 4
+        assert [web.missing(fleet, server) for server in BACKENDS] == [[], []]
+    for server in LICENSES:
+        fleet.eventually(lambda server=server: told(server, []), 30, why=f"{server} did not recover")
 
 
 @contextlib.contextmanager

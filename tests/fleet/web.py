@@ -108,18 +108,33 @@ import json, sys, redis
 ask = json.load(sys.stdin)
 try:
     tls = {"ssl": True, "ssl_ca_certs": "/etc/insync/fleet-ca.crt", "decode_responses": True}
-    client = redis.Redis("redis.insync.internal", socket_timeout=5, **tls, **ask["login"])
-    print(json.dumps(client.execute_command(*ask["command"])))
+    client = redis.Redis("redis.insync.internal", ask["port"], socket_timeout=5, **tls, **ask["login"])
+    print(json.dumps([client.execute_command(*command) for command in ask["commands"]]))
 except redis.RedisError as exc:
     print(json.dumps(f"{type(exc).__name__}: {exc}"))
 """
 
 
-def redis(fleet, command, **login):
-    """Return what redis answers web02, or the error; ``login`` is username and password, web's own if left out."""
-    login = login or {"username": "web", "password": SECRETS["redis"]["web_password"]}
-    asked = json.dumps({"login": login, "command": command})
-    return json.loads(fleet.ok("web02", "/insync/venv/web/bin/python", "-c", REDIS, stdin=asked))
+# Where the users of redis are, what they are called there, and which instance is theirs.
+REDIS_USERS = {
+    "web": ("web02", "redis"),
+    "periodic_mailer": ("beanstalkd", "redis"),
+    "license": ("license01", "redis-cache"),
+}
+
+
+def redis(fleet, command, user="web", **login):
+    """Return what redis answers ``user``, or the error; ``login`` is username and password, its own if left out."""
+    answers = redis_all(fleet, [command], user, **login)
+    return answers if isinstance(answers, str) else answers[0]
+
+
+def redis_all(fleet, commands, user="web", **login):
+    """Return the list of what redis answers ``user`` to ``commands`` (list of lists), or the first error as a text."""
+    server, service = REDIS_USERS[user]
+    login = login or {"username": user, "password": SECRETS["redis"][f"{user}_password"]}
+    asked = json.dumps({"login": login, "port": INVENTORY["services"][service]["port"], "commands": commands})
+    return json.loads(fleet.ok(server, f"/insync/venv/{user}/bin/python", "-c", REDIS, stdin=asked))
 
 
 def active_unit(fleet, server, app="web"):

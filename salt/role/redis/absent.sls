@@ -1,0 +1,3 @@
+# Counters, locks and caches are elsewhere now.
+include:
+  - redis.absent
