@@ -261,9 +261,10 @@ def release_requested(jid, server):
     request = insync_request.find(__salt__["jobs.list_job"](str(jid)), server)
     if not request or not insync_request.first(_REQUESTS, jid):
         return False
-    pool = _pool(request.pool)
+    environment = insync_inventory.environment_of(_inventory(), server)
+    pool = _pool(insync_inventory.application_name(environment, request.pool))
     servers = [name for name in pool.servers if name in request.servers]
-    answer = {"error": f"{request.pool}: ended early; see 'salt-run insync.release_status {request.pool}'"}
+    answer = {"error": f"{request.pool}: ended early; see 'salt-run insync.release_status {pool.key}'"}
     try:
         answer = {"done": _requested(request, pool, servers)}
     except Refused as exc:
@@ -278,16 +279,16 @@ def _requested(request, pool, servers):
     if request.verb == "update_in" and servers != pool.servers:
         others = ", ".join(name for name in pool.servers if name not in servers)
         raise Refused(
-            f"{others} would stay as it is, and {pool.name} be mixed; nothing was done. For all of them: "
-            f"salt-run insync.update_in_{pool.name} {' '.join(request.packages)}".rstrip()
+            f"{others} would stay as it is, and {pool.key} be mixed; nothing was done. For all of them: "
+            f"salt-run {_verb('update_in', pool.key)} {' '.join(request.packages)}".rstrip()
         )
     wrong = insync_request.unknown(request.verb, request.options)
     if wrong:
         raise Refused(f"{wrong}; nothing was done")
     options = {"test": False, **request.options, "by": request.by}
     if request.verb == "update_in":
-        return _update(pool.name, request.packages, **options)
-    return _restart(pool.name, servers=servers, **options)
+        return _update(pool.key, request.packages, **options)
+    return _restart(pool.key, servers=servers, **options)
 
 
 def _restart(name, test, servers=None, by=None):
@@ -296,18 +297,24 @@ def _restart(name, test, servers=None, by=None):
             return moving.restart()
         return moving.restart_some(servers)
 
-    return _run(name, f"insync.restart_{name}", act, test, by=by)
+    return _run(name, _verb("restart", name), act, test, by=by)
 
 
 def _update(name, packages, test, by=None, **options):
     options = {key: _seconds(key, value) for key, value in options.items()}
-    verb = " ".join([f"insync.update_in_{name}", *map(str, packages)])
+    verb = " ".join([_verb("update_in", name), *map(str, packages)])
     return _run(name, verb, lambda moving: moving.update(packages), test, by=by, **options)
 
 
 def _rollback(name, test, keep):
     options = {"keep": _seconds("keep", keep)}
-    return _run(name, f"insync.rollback_{name}", lambda moving: moving.rollback(), test, **options)
+    return _run(name, _verb("rollback", name), lambda moving: moving.rollback(), test, **options)
+
+
+def _verb(kind, name):
+    """What is typed for it: web and license of production have verbs of their own."""
+    own = f"insync.{kind}_{name}"
+    return own if own in __salt__ else f"insync.{kind} {name}"
 
 
 def _seconds(name, value):
@@ -361,7 +368,7 @@ def _end(journal, name, end, **facts):
 
 
 def _status(app):
-    found = {"last": insync_journal.last(_RECORDS / app.name)}
+    found = {"last": insync_journal.last(_RECORDS / app.key)}
     try:
         if not isinstance(app, insync_pool.Pool):
             return {"servers": app.servers_status(), **found}
@@ -374,9 +381,9 @@ def _status(app):
 
 def _maintenance(verb, host, test, **options):
     inventory = _inventory()
-    pool = next((name for name, servers in insync_inventory.pools(inventory).items() if host in servers), None)
+    pool = next((name for name, servers in insync_inventory.all_pools(inventory).items() if host in servers), None)
     if not pool:
-        known = [server for servers in insync_inventory.pools(inventory).values() for server in servers]
+        known = [server for servers in insync_inventory.all_pools(inventory).values() for server in servers]
         raise Refused(f"{host}: in no pool{insync_inventory.hint(host, known)}")
 
     def act(moving):
@@ -396,7 +403,7 @@ def _pool(name):
 
 def _application(name):
     """The application ``name``, a pool or one with a single slot."""
-    if name in insync_inventory.pools(_inventory()):
+    if name in insync_inventory.all_pools(_inventory()):
         return _pool(name)
     single = _single()
     if name not in single:
@@ -405,7 +412,7 @@ def _application(name):
 
 
 def _names():
-    return [*insync_inventory.pools(_inventory()), *_single()]
+    return [*insync_inventory.all_pools(_inventory()), *_single()]
 
 
 def _single():

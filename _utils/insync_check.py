@@ -27,26 +27,31 @@ def problems(checkout, site):
 
 def _site_problems(inventory, roots):
     roles = sorted({role for host in inventory["hosts"] for role in insync_inventory.roles_of(inventory, host)})
-    found = []
-    for check in (
-        lambda: insync_operators.load(roots),
-        lambda: insync_secrets.for_roles(roots, roles),
-        lambda: insync_releases.for_roles(roots, roles),
-        lambda: insync_settings.check(roots, roles),
-    ):
-        try:
-            check()
-        except insync_site.SiteError as exc:
-            found.append(str(exc))
-    required = insync_site.read(roots, insync_secrets.REQUIRED)
-    found += _surplus(roots, "secrets", required)
-    found += _surplus(roots, insync_releases.FOLDER, insync_releases.apps_of(roots, roles))
+    checks = [lambda: insync_operators.load(roots), lambda: insync_settings.check(roots, roles)]
+    apps, required = [], insync_site.read(roots, insync_secrets.REQUIRED)
+    for environment in insync_inventory.environments(inventory):
+        played = insync_inventory.roles_in(inventory, environment)
+        checks.append(lambda where=(played, environment): insync_secrets.for_roles(roots, *where))
+        checks.append(lambda where=(played, environment): insync_releases.for_roles(roots, *where))
+        apps += [insync_inventory.application_name(environment, app) for app in insync_releases.apps_of(roots, played)]
+    found = [line for check in checks for line in _refused(check)]
+    for environment in insync_inventory.environments(inventory):
+        known = [role for role in required if role in insync_inventory.roles_in(inventory, environment)]
+        found += _surplus(roots, insync_secrets.folder(environment), known)
+    found += _surplus(roots, insync_releases.FOLDER, apps)
     return found + insync_tls.problems(inventory, roots[-1])
+
+
+def _refused(check):
+    try:
+        check()
+    except insync_site.SiteError as exc:
+        yield str(exc)
 
 
 def _surplus(roots, folder, known):
     """Files that nobody asks for: nobody would notice that they are stale, or misspelt."""
-    files = sorted(path for path in pathlib.Path(roots[-1], folder).glob("*") if path.stem not in known)
+    files = sorted(path for path in pathlib.Path(roots[-1], folder).glob("*.*") if path.stem not in known)
     return [f"{folder}/{path.name}: nothing needs it; what is needed: {', '.join(known)}" for path in files]
 
 

@@ -94,7 +94,7 @@ def _service(inventory, name):
         ", ".join(client if client == insync_inventory.WORLD else f"`{client}`" for client in service["clients"]),
         f"`{service['unit']}`",
         _health(service["health"]),
-        _code(service.get("names", [])),
+        _code(insync_inventory.all_names(service)),
     ]
 
 

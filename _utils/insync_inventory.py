@@ -128,6 +128,12 @@ def environments(inventory):
     return [PRODUCTION, *sorted(named - {PRODUCTION})]
 
 
+def roles_in(inventory, environment):
+    """Return the roles (list of str, sorted) that servers of ``environment`` (str) play."""
+    hosts = [host for host in inventory["hosts"] if environment_of(inventory, host) == environment]
+    return sorted({role for host in hosts for role in roles_of(inventory, host)})
+
+
 def seen_from(inventory, environment):
     """
     Return the inventory as the servers of ``environment`` (str) see it.
@@ -248,6 +254,17 @@ def pools(inventory):
     return {service["slot_of"]: hosts_with(inventory, service["role"]) for service in services}
 
 
+def all_pools(inventory):
+    """Return what ``pools`` does for every environment, each pool under its name on the master."""
+    found = {}
+    for environment in environments(inventory):
+        own = {host for host in inventory["hosts"] if environment_of(inventory, host) == environment}
+        for pool, servers in pools(seen_from(inventory, environment)).items():
+            if own & set(servers):
+                found[application_name(environment, pool)] = servers
+    return found
+
+
 def endpoints(inventory):
     """
     Return where the private services are: ``{service: {"port": int, "health": dict, "hosts": {server: str}}}``.
@@ -335,7 +352,6 @@ def slice_for(inventory, host):
     return {
         "host": {
             "name": host,
-            "environment": environment,
             "region": own["region"]["name"],
             **peers[host],
             **{key: own[key] for key in ("public", "lifecycle", "purpose")},
@@ -345,7 +361,7 @@ def slice_for(inventory, host):
         "peers": peers,
         "firewall": {"allow": allow(inventory, host)},
         "slots": slots(inventory, host),
-        "pools": pools(seen),
+        "pools": all_pools(inventory),
         "clients": _client_addresses(inventory, host),
         "names": _names(inventory, host),
         "public_names": _public_names(inventory, environment),
@@ -356,10 +372,14 @@ def slice_for(inventory, host):
 
 
 def _client_addresses(inventory, host):
-    roles = {role for service in services_of(inventory, host).values() for role in service["clients"]}
-    seen = seen_from(inventory, environment_of(inventory, host))
-    players = {role: hosts_with(seen, role) for role in sorted(roles - {BASE, WORLD})}
-    return {role: [inventory["hosts"][client]["private"] for client in clients] for role, clients in players.items()}
+    found = {}
+    for service in services_of(inventory, host).values():
+        clients = _clients(inventory, host, service)
+        for role in sorted(set(service["clients"]) - {BASE, WORLD}):
+            playing = {client for client in clients if role in roles_of(inventory, client)}
+            found[role] = found.get(role, set()) | playing
+    hosts = inventory["hosts"]
+    return {role: [hosts[client]["private"] for client in hosts if client in found[role]] for role in sorted(found)}
 
 
 def _names(inventory, host):

@@ -14,13 +14,18 @@ from insync_inventory import (
     FILES,
     GATEWAY,
     MASTER,
+    PRODUCTION,
     SSH_UNIT,
     WORLD,
     InventoryError,
+    all_names,
+    environment_of,
+    environments,
     hint,
     hosts_with,
     read,
     retired_on,
+    roles_of,
     services_of,
 )
 
@@ -78,6 +83,7 @@ FORMATS = {
     "ipv4-network": (_parses(ipaddress.IPv4Network), "an IPv4 network such as 10.132.0.0/16"),
     "host-name": (_matches(LABEL, WORLD), "a server's name (a-z, 0-9 and - ; world is reserved)"),
     "service-name": (_matches(LABEL), "a service's name (a-z, 0-9 and -)"),
+    "environment-name": (_matches(LABEL, PRODUCTION), "an environment's name (a-z, 0-9 and -, not production)"),
     "role-name": (
         _matches(r"[a-z][a-z0-9_]*", BASE, WORLD),
         "a role's name (a-z, 0-9 and _ ; base is every server's anyway, world is reserved)",
@@ -238,6 +244,21 @@ def _told_apart(first, second):
     return first["unit"] == second["unit"] and (first["network"] != second["network"] or by_name)
 
 
+def _environments(inventory):
+    known = environments(inventory)[1:]
+    for name, service in inventory["services"].items():
+        for environment in service.get("names_in", {}):
+            key = f"services.yaml: {name}.names_in.{environment}"
+            if environment not in known:
+                yield f"{key}: no server is in environment '{environment}'{hint(environment, known)}"
+            elif not any(
+                service["role"] in roles_of(inventory, host)
+                for host in inventory["hosts"]
+                if environment_of(inventory, host) == environment
+            ):
+                yield f"{key}: no server of environment '{environment}' plays '{service['role']}'"
+
+
 def _slots(inventory):
     for name, service in inventory["services"].items():
         pool = service.get("slot_of")
@@ -267,6 +288,12 @@ def _names(inventory):
         for service, one in inventory["services"].items()
         for index, name in enumerate(one.get("names", []))
     ]
+    named += [
+        (f"services.yaml: {service}.names_in.{environment}.{index}", name)
+        for service, one in inventory["services"].items()
+        for environment, names in one.get("names_in", {}).items()
+        for index, name in enumerate(names)
+    ]
     redirects = enumerate(inventory["zones"]["redirects"])
     named += [(f"zones.yaml: redirects.{index}.name", one["name"]) for index, one in redirects]
     for key, name in named:
@@ -277,7 +304,7 @@ def _names(inventory):
 
 def _redirects(inventory):
     redirects, hosts = inventory["zones"]["redirects"], inventory["hosts"]
-    served = {name for service in inventory["services"].values() for name in service.get("names", [])}
+    served = {name for service in inventory["services"].values() for name in all_names(service)}
     for index, redirect in enumerate(redirects):
         host = redirect["host"]
         if host not in hosts:
@@ -338,6 +365,7 @@ RULES = (
     _reach,
     _replacements,
     _ports,
+    _environments,
     _slots,
     _ways_in,
     _names,

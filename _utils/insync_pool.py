@@ -13,9 +13,11 @@ class Application:
     def __init__(self, opts, inventory, name, servers):
         """
         opts (dict): the master's configuration. inventory (dict): as insync_inventory.load returns it.
-        name (str): the application, such as ``mailer``. servers (list of str): where it runs.
+        name (str): the application, such as ``mailer``, or ``staging-mailer`` for that of environment staging.
+        servers (list of str): where it runs.
         """
-        self.name, self.servers, self.jobs = name, servers, insync_jobs.Jobs(opts)
+        self.key, (_, self.name) = name, insync_inventory.application(inventory, name)
+        self.servers, self.jobs = servers, insync_jobs.Jobs(opts)
         self._master = insync_inventory.hosts_with(inventory, insync_inventory.MASTER)[0]
 
     def on_servers(self, function, *arguments, servers=None, **keywords):
@@ -33,7 +35,7 @@ class Application:
 
     def lock(self, release):
         """Return what ``release`` (str) was built from (str), as ct1 recorded it or one of the servers has it."""
-        recorded = insync_serving.lock(self.name, release)
+        recorded = insync_serving.lock(self.key, release)
         if recorded:
             return recorded
         (lock,) = self.on_servers("insync_slot.lock", release, servers=self.servers[:1]).values()
@@ -41,12 +43,12 @@ class Application:
 
     def serving(self):
         """Return what ct1 recorded last (dict: slot, release, lock), {} if nothing that can be read."""
-        return insync_serving.known(self.name)
+        return insync_serving.known(self.key)
 
     def remember(self, slot, release):
         """Record on ct1 that ``release`` serves in ``slot`` (both str). Raises JobError if that cannot be."""
         try:
-            insync_serving.write(self.name, slot, release, self.lock(release))
+            insync_serving.write(self.key, slot, release, self.lock(release))
         except OSError as exc:
             raise insync_jobs.JobError("remember", {self._master: str(exc)}, {}) from exc
 
@@ -57,13 +59,16 @@ class Pool(Application):
     def __init__(self, opts, inventory, name):
         """
         opts, inventory: as for Application.
-        name (str): the application, such as ``web``. Raises insync_inventory.InventoryError for one without slots.
+        name (str): the application, such as ``web`` or ``staging-web``. Raises insync_inventory.InventoryError for one
+            without slots.
         """
-        pools = insync_inventory.pools(inventory)
+        pools = insync_inventory.all_pools(inventory)
         if name not in pools:
             raise insync_inventory.InventoryError(f"{name}: no such pool{insync_inventory.hint(name, pools)}")
         super().__init__(opts, inventory, name, pools[name])
-        (self.balancer,) = insync_inventory.hosts_with(inventory, "web_lb")
+        environment, _ = insync_inventory.application(inventory, name)
+        seen = insync_inventory.seen_from(inventory, environment)
+        (self.balancer,) = insync_inventory.hosts_with(seen, "web_lb")
 
     def status(self):
         """Return (what ``balancer_status`` returns, {server: insync_slot.status}); JobError if one does not answer."""

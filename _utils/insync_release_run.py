@@ -66,7 +66,7 @@ class ReleaseRun:
         """Move back to the release before; the one that is left becomes the one before."""
         before = self.look()
         if not before.previous:
-            raise Refused(f"{self.app.name} has no release to come back to")
+            raise Refused(f"{self.app.key} has no release to come back to")
         if before.lacking and not self.test:
             with self.journal.phase("build", ", ".join(before.lacking)), refusing("build failed, nothing has moved:\n"):
                 lock = self.app.lock(before.previous)
@@ -83,7 +83,7 @@ class ReleaseRun:
     def _of_one_release(self, releases):
         """Return the one release (str) of ``releases`` (dict: server -> str); Refused if there are several."""
         if len(set(releases.values())) > 1:
-            said = f"{self.app.name} is mixed: {listed(releases)}"
+            said = f"{self.app.key} is mixed: {listed(releases)}"
             raise Refused(f"{said}; 'salt-run insync.release_status' shows it")
         return next(iter(releases.values()))
 

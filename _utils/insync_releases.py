@@ -22,19 +22,22 @@ def apps_of(roots, roles):
 
 def single(roots, inventory):
     """
-    Return ``{application: its servers}`` (dict of lists of str) of the applications that have one slot.
+    Return ``{application: its servers}`` (dict of lists of str) of the applications that have one slot; those of another
+    environment than production are called ``staging-mailer``.
 
     roots (list of str): the pillar roots. inventory (dict): as insync_inventory.load returns it.
     """
     pools, found = insync_inventory.pools(inventory), {}
-    for role in sorted({role for host in inventory["hosts"].values() for role in host["roles"]}):
-        for app in apps_of(roots, [role]):
-            if app not in pools:
-                found[app] = insync_inventory.hosts_with(inventory, role)
+    for environment in insync_inventory.environments(inventory):
+        own = [host for host in inventory["hosts"] if insync_inventory.environment_of(inventory, host) == environment]
+        for role in sorted({role for host in own for role in inventory["hosts"][host]["roles"]}):
+            servers = [host for host in own if role in inventory["hosts"][host]["roles"]]
+            for app in set(apps_of(roots, [role])) - pools.keys():
+                found[insync_inventory.application_name(environment, app)] = servers
     return found
 
 
-def for_roles(roots, roles, records=insync_serving.RECORDS):
+def for_roles(roots, roles, environment=insync_inventory.PRODUCTION, records=insync_serving.RECORDS):
     """
     Return ``{application: {"lock": text, "slot": str}}`` for those of ``roles`` (list of str) that have a lock.
 
@@ -42,10 +45,12 @@ def for_roles(roots, roles, records=insync_serving.RECORDS):
     index, which is a server of the fleet.
 
     roots (list of str): the pillar roots; the site folder is one of them.
+    environment (str): the server's; another one than production has its own releases, such as staging-web.
     records (str or pathlib.Path): where the release verbs keep what each pool serves.
     Raises insync_site.SiteError naming the lock that pins nothing, as an empty file does.
     """
-    found = {app: _serving(app, records) or _first(roots, app) for app in apps_of(roots, roles)}
+    names = {app: insync_inventory.application_name(environment, app) for app in apps_of(roots, roles)}
+    found = {app: _serving(name, records) or _first(roots, name) for app, name in names.items()}
     return {app: release for app, release in found.items() if release["lock"]}
 
 

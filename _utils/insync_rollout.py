@@ -97,7 +97,7 @@ class Rollout(ReleaseRun):
                 if set(bad) & set(behind)
                 else "mend or undrain that"
             )
-            raise Refused(f"not all of {self.app.name} serves: {listed(bad)}; {mend} first")
+            raise Refused(f"not all of {self.app.key} serves: {listed(bad)}; {mend} first")
         recorded = [found for server, found in servers.items() if server not in behind]
         first = next(iter(servers.values()))
         # Of a run that ended between flip and record, what was recorded is what came before.
@@ -164,7 +164,7 @@ class Rollout(ReleaseRun):
             except insync_jobs.JobError as exc:
                 # What may be asked is neither stopped nor recorded as idle.
                 told = f"which slot is asked is not known, and both run on:\n{exc}"
-                return f"{told}\nonce it answers, 'salt-run insync.restart_{self.app.name}' records what serves"
+                return f"{told}\nonce it answers, 'salt-run insync.restart {self.app.key}' records what serves"
             for step in (self._commit_back, self._down):
                 try:
                     step(before)

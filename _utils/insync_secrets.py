@@ -1,24 +1,32 @@
 """Which secrets a server gets: those of its roles, no more, and not one less."""
 
+import insync_inventory
 import insync_site
 
+FOLDER = "secrets"
 REQUIRED = "secrets/required.yaml"
 SHARED = "secrets/shared.yaml"
 
 
-def for_roles(roots, roles):
+def folder(environment):
+    """Return where in the site folder the secrets of ``environment`` (str) are."""
+    return FOLDER if environment == insync_inventory.PRODUCTION else f"{FOLDER}/{environment}"
+
+
+def for_roles(roots, roles, environment=insync_inventory.PRODUCTION):
     """
     Return ``{role: {key: encrypted value}}``: the secrets of ``roles``, and those of other roles that they share.
 
     roots (list of str): the pillar roots; the site folder is one of them.
     roles (list of str): the roles of the server.
+    environment (str): the server's; each has secrets of its own.
     Raises insync_site.SiteError naming the file and the key that is missing or surplus.
     """
     required = insync_site.read(roots, REQUIRED)
-    found = {role: _of_role(roots, role, required[role]) for role in roles if role in required}
+    found = {role: _of_role(roots, role, required[role], environment) for role in roles if role in required}
     for role, owner, keys in _shared(roots, required):
         if role in roles:
-            values = _of_role(roots, owner, required[owner])
+            values = _of_role(roots, owner, required[owner], environment)
             found.setdefault(owner, {}).update({key: values[key] for key in keys})
     return found
 
@@ -33,8 +41,8 @@ def _shared(roots, required):
             yield role, owner, keys
 
 
-def _of_role(roots, role, required):
-    name = f"secrets/{role}.yaml"
+def _of_role(roots, role, required, environment):
+    name = f"{folder(environment)}/{role}.yaml"
     values = insync_site.read(roots, name)
     for key in required:
         if not values.get(key):

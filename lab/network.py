@@ -4,6 +4,8 @@ import ipaddress
 import json
 import socket
 
+import insync_inventory
+
 from lab import apt, shell
 from lab.errors import LabError
 from lab.paths import LABEL, PREFIX
@@ -62,9 +64,10 @@ def dns_config(inventory, others):
     others (dict): further names and their addresses.
     """
     hosts, records = inventory["hosts"], []
-    for service in inventory["services"].values():
-        addresses = [host["public"] for host in hosts.values() if service["role"] in ["base", *host["roles"]]]
-        records += [(name, address) for name in service.get("names", []) for address in addresses]
+    for server, host in hosts.items():
+        environment = insync_inventory.environment_of(inventory, server)
+        played = [one for one in inventory["services"].values() if one["role"] in ["base", *host["roles"]]]
+        records += [(name, host["public"]) for one in played for name in insync_inventory.names_of(one, environment)]
     records += [(redirect["name"], hosts[redirect["host"]]["public"]) for redirect in inventory["zones"]["redirects"]]
     records += others.items()
     lines = ["# Made from the inventory by the lab.", "no-resolv", "no-hosts", "bind-dynamic"]

@@ -4,6 +4,8 @@ import pathlib
 import shutil
 
 import insync_inventory
+import insync_releases
+import insync_secrets
 import insync_settings
 import insync_tls
 import yaml
@@ -32,30 +34,58 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     fakes = _merged(fakes, {"repos": {"signing_key": repositories.secret}})
     told = {"repos": {"repos": {"build_key": builds.public}}}
     settings = _merged(_merged(lab["settings"], cloud.pillar(lab)), told)
-    releases = {app: standins.lock(app, lab["first_release"]) for app in standins.APPS}
+    inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
+    releases, secrets = _releases(inventory, lab), _secrets(inventory, fakes, wanted)
     gpg = _gpg_home(keys / "gpgkeys")
     try:
-        stamp = digest(operators, settings, fakes, wanted, releases, _certificates(keys))
+        stamp = digest(operators, settings, secrets, releases, _certificates(keys))
         if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
             return
-        (directory / "secrets").mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(directory / insync_secrets.FOLDER, ignore_errors=True)
+        shutil.rmtree(directory / insync_releases.FOLDER, ignore_errors=True)
+        (directory / insync_releases.FOLDER).mkdir(parents=True)
         _dump(directory / "operators.yaml", {"operators": operators})
         _dump(directory / insync_settings.FILE, settings)
-        (directory / "releases").mkdir(exist_ok=True)
-        for folder in ("secrets", "releases"):
-            for old in (directory / folder).iterdir():
-                old.unlink()
         for app, lock in releases.items():
-            (directory / "releases" / f"{app}.txt").write_text(lock, encoding="utf-8")
-        for role in wanted:
-            secrets = {key: _encrypt(gpg, str(value)) for key, value in fakes.get(role, {}).items()}
-            _dump(directory / "secrets" / f"{role}.yaml", secrets)
+            (directory / insync_releases.FOLDER / f"{app}.txt").write_text(lock, encoding="utf-8")
+        for environment, roles in secrets.items():
+            folder = directory / insync_secrets.folder(environment)
+            folder.mkdir(exist_ok=True)
+            for role, values in roles.items():
+                _dump(folder / f"{role}.yaml", {key: _encrypt(gpg, value) for key, value in values.items()})
         for name in ("gpgkeys", insync_tls.FOLDER):
             shutil.rmtree(directory / name, ignore_errors=True)
             shutil.copytree(keys / name, directory / name, ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))
     finally:
         shell.run(["gpgconf", "--homedir", gpg, "--kill", "all"], check=False)
     (directory / STAMP).write_text(stamp, encoding="utf-8")
+
+
+def _releases(inventory, lab):
+    """{application: its first lock}, for each environment's applications."""
+    found = {}
+    for environment in insync_inventory.environments(inventory):
+        version = lab["first_releases"].get(environment, lab["first_release"])
+        for app in insync_releases.apps_of([str(ROOT / "pillar")], insync_inventory.roles_in(inventory, environment)):
+            found[insync_inventory.application_name(environment, app)] = standins.lock(app, version)
+    return found
+
+
+def _secrets(inventory, fakes, wanted):
+    """{environment: {role: {key: value}}}; no password of one environment opens anything in another."""
+    found = {}
+    for environment in insync_inventory.environments(inventory):
+        roles = [role for role in wanted if role in insync_inventory.roles_in(inventory, environment)]
+        found[environment] = {
+            role: {key: _of_environment(key, str(value), environment) for key, value in fakes.get(role, {}).items()}
+            for role in roles
+        }
+    return found
+
+
+def _of_environment(key, value, environment):
+    own = environment != insync_inventory.PRODUCTION and not key.endswith(("_hash", "_key"))
+    return f"{value} of {environment}" if own else value
 
 
 def _certificates(keys):

@@ -14,8 +14,9 @@ def run():
     roots = __opts__["pillar_roots"]["base"]
     inventory = insync_inventory.load(f"{roots[0]}/inventory")
     roles = insync_inventory.roles_of(inventory, __opts__["id"])
-    found = {"first_releases": insync_releases.for_roles(roots, roles)}
+    environment = insync_inventory.environment_of(inventory, __opts__["id"])
+    found = {"first_releases": insync_releases.for_roles(roots, roles, environment)}
     if insync_inventory.MASTER in roles:
         single = insync_releases.single(roots, inventory)
-        found["applications"] = sorted({*insync_inventory.pools(inventory), *single})
+        found["applications"] = sorted({*insync_inventory.all_pools(inventory), *single})
     return found

@@ -18,6 +18,9 @@ base:
     - role.{{ role }}
     {%- endfor %}
     - settings
+    {%- if hosts[opts.id].environment is defined %}
+    - environment.{{ hosts[opts.id].environment }}
+    {%- endif %}
   {%- else %}
   {}
   {%- endif %}

@@ -9,5 +9,6 @@ def run():
     """Return ``{"secrets": {role: {key: encrypted value}}}`` for the server that asks."""
     roots = __opts__["pillar_roots"]["base"]
     inventory = insync_inventory.load(f"{roots[0]}/inventory")
+    environment = insync_inventory.environment_of(inventory, __opts__["id"])
     roles = insync_inventory.roles_of(inventory, __opts__["id"])
-    return {"secrets": insync_secrets.for_roles(roots, roles)}
+    return {"secrets": insync_secrets.for_roles(roots, roles, environment)}

@@ -145,7 +145,7 @@ def test_the_slice_of_a_server(inventory):
     assert part["endpoints"] == insync_inventory.endpoints(inventory)
     assert (part["slots"], part["names"], part["public_names"]) == ({}, [], {})
     known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "public_names", "endpoints"}
-    assert set(part) == known | {"sshd", "salt"}
+    assert set(part) == known | {"retired", "salt", "sshd"}
 
 
 def test_where_services_are(inventory):
@@ -265,3 +265,40 @@ def test_a_hint_is_given_only_for_what_is_near():
     assert insync_inventory.hint("sentry", ["web02", "db"]) == ""
     assert insync_inventory.hint(5, ["5a"]) == "; did you mean '5a'?"
     assert insync_inventory.hint("x", []) == ""
+
+
+@pytest.fixture
+def trial(inventory):
+    """With an environment of one server that has web and its balancer, and no salt-master."""
+    inventory["hosts"]["trial"] = {**_host(20, ["web", "lb"]), "environment": "trial"}
+    http = inventory["services"]["http"]
+    http.update(slot_of="http", names=["www.example.com"], names_in={"trial": ["trial.example.com"]})
+    return inventory
+
+
+def test_environments_do_not_see_each_other(trial):
+    assert insync_inventory.environments(trial) == ["production", "trial"]
+    http = [flow for flow in insync_inventory.flows(trial) if flow[2] == "http"]
+    assert http == [("lb", "web9", "http"), ("lb", "web10", "http")]
+    rules = {rule["service"]: rule["sources"] for rule in insync_inventory.allow(trial, "trial")}
+    assert rules["http"] == ["10.0.0.20"], "its own balancer, and nobody else's"
+    assert rules["ssh"] == ["10.0.0.2"], "the way in is the same for all"
+    assert insync_inventory.slice_for(trial, "trial")["clients"]["lb"] == ["10.0.0.20"]
+    assert insync_inventory.slice_for(trial, "web9")["clients"]["lb"] == ["10.0.0.11"]
+
+
+def test_what_an_environment_lacks_production_has_for_it(trial):
+    own, production = (insync_inventory.slice_for(trial, host)["endpoints"] for host in ("trial", "web9"))
+    assert list(own["http"]["hosts"]) == ["trial"]
+    assert list(production["http"]["hosts"]) == ["web9", "web10", "lb"]
+    assert list(own["salt"]["hosts"]) == ["gate"]
+    assert "10.0.0.20" in insync_inventory.allow(trial, "gate")[1]["sources"]
+
+
+def test_an_environment_has_names_and_applications_of_its_own(trial):
+    assert insync_inventory.slice_for(trial, "trial")["public_names"] == {"http": ["trial.example.com"]}
+    assert insync_inventory.slice_for(trial, "web9")["names"] == ["www.example.com"]
+    assert insync_inventory.all_pools(trial) == {"http": ["web9", "web10", "lb"], "trial-http": ["trial"]}
+    assert insync_inventory.application(trial, "trial-http") == ("trial", "http")
+    assert insync_inventory.application(trial, "http") == ("production", "http")
+    assert insync_inventory.roles_in(trial, "trial") == ["base", "lb", "web"]

@@ -15,7 +15,8 @@ SERVERS = ["one", "two", "three"]
 class Model:
     """What the servers would do; a fault hits the call with that number on one server."""
 
-    name, servers = "mailer", SERVERS
+    name = key = "mailer"
+    servers = SERVERS
 
     def __init__(self, fault=None):
         self.runs = {server: (OLD, OLDER) for server in SERVERS}

@@ -24,7 +24,8 @@ class Killed(BaseException):
 class Model:
     """What the servers and the load balancer would do; a fault hits the call with that number."""
 
-    name, servers = "web", SERVERS
+    name = key = "web"
+    servers = SERVERS
 
     def __init__(self):
         record = {"slot": "blue", "release": OLD, "previous": OLDER}
