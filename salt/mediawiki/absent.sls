@@ -4,7 +4,6 @@ mediawiki-absent-unit:
   insync_unit.absent:
     - name: mediawiki
 
-{#- Not purged: the package would take the images with it. #}
 mediawiki-absent-package:
   pkg.removed:
     - pkgs: [mediawiki, mediawiki-classes]
@@ -12,7 +11,7 @@ mediawiki-absent-package:
       - insync_unit: mediawiki-absent-unit
 
 mediawiki-absent-php:
-  pkg.purged:
+  pkg.removed:
     - pkgs:
       - php
       - php-common
@@ -36,7 +35,6 @@ mediawiki-absent-files:
   file.absent:
     - names:
       - /etc/mediawiki
-      - /etc/apache2/conf-available/mediawiki.conf
       - /usr/local/lib/insync-mediawiki
       - /var/lib/mediawiki/cache
     - require:
