@@ -17,6 +17,8 @@ APPS = [
     ("beanstalkd", "mailer"),
     ("beanstalkd", "periodic_mailer"),
     ("ct1", "conf_server"),
+    ("radar-2", "radar"),
+    ("mrkr-web-lb", "mrkr"),
 ]
 
 SQL = """
@@ -136,6 +138,8 @@ UNITS = [
     ("beanstalkd", "beanstalkd"),
     ("dev", "devpi"),
     ("dev", "nginx"),
+    ("wiki", "mediawiki"),
+    ("wiki", "nginx"),
 ]
 
 
@@ -180,7 +184,7 @@ def test_a_unit_can_write_nothing_but_its_own(fleet, server, unit):
     assert owner == [facts["User"], "700"]
 
 
-WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev"]
+WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev", "wiki"]
 PROBE = "/run/probe"
 KEYS = (
     "/etc/insync/*/credentials/tls_key /etc/mysql/tls.pem /etc/redis/tls.pem /etc/nginx/insync.key "
