@@ -1,5 +1,6 @@
-"""Units of systemd that run, and have read the files that they watch."""
+"""Units of systemd that run, and have read the files that they watch; and units that are gone."""
 
+import shutil
 import time
 
 import insync_systemd
@@ -10,6 +11,8 @@ __virtualname__ = "insync_unit"
 
 # Some end a moment after systemd has called their start a success.
 _SETTLED_SECONDS = 0.5
+# Where a unit is enabled, what it is, and what is changed in it.
+_PLACES = ("*.wants/{}", "*.requires/{}", "{}", "{}.d")
 
 
 def __virtual__():
@@ -35,6 +38,56 @@ def running(name, reload=False, **_):
               - file: redis-config
     """
     return _apply(name, reload, forced=False)
+
+
+def absent(name):
+    """
+    Stop and disable a unit, and remove its file and drop-ins from /etc/systemd/system; what a package brings stays.
+
+    name (str): the unit; of a template such as ``license@`` all instances are meant.
+
+    .. code-block:: yaml
+
+        devpi-absent-unit:
+          insync_unit.absent:
+            - name: devpi
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"there is no {name}"}
+    try:
+        pattern = _pattern(name)
+        units = insync_systemd.not_at_rest(pattern)
+        files = [path for place in _PLACES for path in sorted(insync_systemd.FOLDER.glob(place.format(pattern)))]
+        changes = {unit: "forget its failure" if state == "failed" else "stop" for unit, state in units.items()}
+        changes.update({str(path): "remove" for path in files})
+        if not changes:
+            return ret
+        if __opts__["test"]:
+            return {**ret, "changes": changes, "result": None, "comment": f"{name} would be removed"}
+        _remove(units, files)
+    except (insync_systemd.UnitError, OSError) as exc:
+        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    return {**ret, "changes": changes, "comment": f"{name} was removed"}
+
+
+def _pattern(name):
+    """The unit's full name, of a template with * for all of its instances, and itself."""
+    full = name if name.endswith((".service", ".socket", ".timer", ".path")) else f"{name}.service"
+    return full.replace("@.", "@*.")
+
+
+def _remove(units, files):
+    if units:
+        insync_systemd.systemctl("stop", *units)
+    for path in files:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    insync_systemd.systemctl("daemon-reload")
+    # A failure is remembered beyond the unit's file; it may be of the stop.
+    failed = [unit for unit in units if insync_systemd.state(unit)["active"] == "failed"]
+    if failed:
+        insync_systemd.systemctl("reset-failed", *failed)
 
 
 def mod_watch(name, reload=False, **_):

@@ -47,6 +47,33 @@ def installed(name, lock, index=None, ca=None, proxy=None):
     return {**ret, "changes": changes}
 
 
+def absent(name):
+    """
+    Remove the link ``name`` and every virtualenv that it led to, with the locks that they were built from.
+
+    name (str): path of the link, as for ``installed``.
+
+    .. code-block:: yaml
+
+        devpi-absent-virtualenv:
+          insync_venv.absent:
+            - name: /opt/devpi
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"there is no {name}"}
+    link = pathlib.Path(name)
+    found = sorted(link.parent.glob(f"{link.name}-{'[0-9a-f]' * len(insync_venv.release_id(''))}*"))
+    found += [link] if link.is_symlink() or link.exists() else []
+    changes = {str(path): "remove" for path in found}
+    if not found or __opts__["test"]:
+        return {**ret, "changes": changes, "result": None if found else True}
+    try:
+        for path in found:
+            __salt__["file.remove"](str(path))
+    except (SaltException, OSError) as exc:
+        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    return {**ret, "changes": changes, "comment": f"{name} was removed"}
+
+
 def _served(lock):
     text = __salt__["cp.get_file_str"](lock)
     if not text:

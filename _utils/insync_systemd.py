@@ -1,9 +1,12 @@
 """systemd on this server, asked without the detours that Salt's service module takes for every init system."""
 
 import datetime
+import pathlib
 import subprocess
 
 SECONDS = 120
+# Where an administrator's units are, drop-ins for those of packages, and the links that enable both.
+FOLDER = pathlib.Path("/etc/systemd/system")
 
 
 class UnitError(ValueError):
@@ -36,6 +39,14 @@ def enabled(unit):
     """Return whether a reboot starts ``unit``, in systemctl's words (str): enabled, disabled, static, masked ..."""
     # Not the unit's property, which is as old as systemd's last reload.
     return _run("systemctl", "is-enabled", unit).stdout.strip()
+
+
+def not_at_rest(pattern):
+    """Return ``{unit: state}`` (dict of str) of the units that ``pattern`` (str) fits and that run, or have failed."""
+    states = "active,reloading,activating,deactivating,failed"
+    shown = systemctl("list-units", f"--state={states}", "--all", "--plain", "--no-legend", "--full", pattern)
+    rows = (line.split() for line in shown.splitlines())
+    return {row[0]: row[2] for row in rows if row}
 
 
 def read_at(unit, reloads=False):

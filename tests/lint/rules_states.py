@@ -106,7 +106,7 @@ def roles_only_include(tree):
 
 
 def absence_is_by_itself(tree):
-    """What a component's absent.sls takes away, only a role's absent.sls asks for; it knows no tunables, and no guards."""
+    """What a component's absent.sls takes away, only a role's absent.sls asks for."""
     found, asked = [], set()
     for name in tree.files("salt/*.sls"):
         absent = {entry for entry in _includes(tree.text(name)) if entry.endswith("absent")}

@@ -1,0 +1,39 @@
+{#- Applications whose role this server has left. What they wrote into /var/lib/insync-<name> stays, with its user. -#}
+{%- from 'app/map.jinja' import left with context %}
+{%- for name, virtualenv in left.items() %}
+{%- set user = 'insync-' ~ name | replace('_', '-') %}
+
+app-{{ name }}-absent-slots:
+  insync_unit.absent:
+    - name: {{ name }}@
+
+app-{{ name }}-absent-unit:
+  insync_unit.absent:
+    - name: {{ name }}
+
+app-{{ name }}-absent-virtualenv:
+  insync_venv.absent:
+    - name: {{ virtualenv }}
+    - require:
+      - insync_unit: app-{{ name }}-absent-slots
+      - insync_unit: app-{{ name }}-absent-unit
+
+{#- Settings and secrets, also those that it keeps for when the conf server is away; and the record of the release, which
+    would promise a virtualenv that is gone. #}
+app-{{ name }}-absent-files:
+  file.absent:
+    - names:
+      - /etc/insync/{{ name }}
+      - /var/lib/{{ user }}/conf.json
+      - /var/lib/insync/{{ name }}/state.json
+    - require:
+      - insync_unit: app-{{ name }}-absent-slots
+      - insync_unit: app-{{ name }}-absent-unit
+
+app-{{ name }}-absent-user:
+  insync_user.absent:
+    - name: {{ user }}
+    - data: [/var/lib/{{ user }}]
+    - require:
+      - file: app-{{ name }}-absent-files
+{%- endfor %}

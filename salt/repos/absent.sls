@@ -1,0 +1,5 @@
+{#- The programs that make repositories. The packages and what is known of them stay in /srv/repos and /var/lib/insync/repos. -#}
+
+repos-absent-packages:
+  pkg.removed:
+    - pkgs: [apt-utils, createrepo-c, dnf, rpm]

@@ -1,0 +1,3 @@
+# Queues nothing any more. Jobs that were not done stay.
+include:
+  - beanstalkd.absent

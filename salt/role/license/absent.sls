@@ -1,0 +1,3 @@
+# Serves /license no more. What the application wrote stays.
+include:
+  - app.absent

@@ -1,0 +1,3 @@
+# Sends no mails any more. What the application wrote stays.
+include:
+  - app.absent

@@ -1,0 +1,3 @@
+# Queues no mails any more. What the application wrote stays.
+include:
+  - app.absent

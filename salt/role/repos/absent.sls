@@ -1,0 +1,3 @@
+# Makes no repositories any more. Packages stay.
+include:
+  - repos.absent

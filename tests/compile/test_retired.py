@@ -1,0 +1,54 @@
+"""A server that has left a role takes away what the role was, without its tunables and secrets."""
+
+import pathlib
+import re
+
+import yaml
+
+from lab.compile import compile_host
+from tests.compile.test_refusals import own_checkout  # noqa: F401  fixture
+from tests.compile.test_servers import secrets_of, told, unresolved
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LEAVING = sorted(path.parent.name for path in ROOT.glob("salt/role/*/absent.sls"))
+# It plays base only.
+SERVER = "sendy"
+
+
+def retire(checkout, host, roles, stays=()):
+    """Let ``host`` play ``stays`` and have left ``roles``."""
+    path = checkout / "pillar" / "inventory" / "hosts.yaml"
+    hosts = yaml.safe_load(path.read_text())
+    hosts[host].update(roles=list(stays), retired=list(roles))
+    path.write_text(yaml.safe_dump(hosts, sort_keys=False))
+
+
+def test_leaving_every_role_needs_nothing_of_any(own_checkout, site, compiled):  # noqa: F811
+    before = compiled[SERVER]
+    retire(own_checkout, SERVER, LEAVING)
+    after = compile_host(own_checkout, site, SERVER)
+    assert unresolved(after["low"]) == []
+    assert after["pillar"]["secrets"] == before["pillar"]["secrets"]
+    assert set(after["pillar"]) == set(before["pillar"])
+    new = {chunk["__id__"] for chunk in after["low"]} - {chunk["__id__"] for chunk in before["low"]}
+    assert new and all("-absent" in name for name in new), new
+    assert told(after["low"], secrets_of(after["pillar"])) == ["console-root"]
+
+
+def test_what_another_role_of_the_server_needs_stays(own_checkout, site):  # noqa: F811
+    """web_lb has a public name, so the certificate; of the applications only the one that left goes."""
+    retire(own_checkout, "web-lb02", ["license"], stays=["web_lb", "web"])
+    low = compile_host(own_checkout, site, "web-lb02")["low"]
+    names = {chunk["__id__"] for chunk in low}
+    assert {"app-web-release", "app-license-absent-unit", "acme-certificate"} <= names
+    assert not {name for name in names if re.match("(app-web|acme|haproxy)-absent", name)}
+
+
+def test_every_application_of_a_role_can_be_left():
+    """The list in app/map.jinja is written out, because a role that has been left has no tunables."""
+    text = (ROOT / "salt" / "app" / "map.jinja").read_text()
+    for path in sorted((ROOT / "pillar" / "role").glob("*.sls")):
+        for name, app in (yaml.safe_load(path.read_text()) or {}).get("apps", {}).items():
+            assert re.search(rf"for role in \[.*'{name}'", text), f"{name} is not among those that can be left"
+            named = f"'{name}': '{app['virtualenv']}'" in text
+            assert named or app["virtualenv"] == f"/insync/venv/{name}", f"{name} is in another virtualenv"
