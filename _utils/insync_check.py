@@ -31,7 +31,8 @@ def _site_problems(inventory, roots):
     apps, required = [], insync_site.read(roots, insync_secrets.REQUIRED)
     for environment in insync_inventory.environments(inventory):
         played = insync_inventory.roles_in(inventory, environment)
-        checks.append(lambda where=(played, environment): insync_secrets.for_roles(roots, *where))
+        providers = insync_inventory.providers(inventory, environment)
+        checks.append(lambda where=(played, environment, providers): insync_secrets.for_roles(roots, *where))
         checks.append(lambda where=(played, environment): insync_releases.for_roles(roots, *where))
         apps += [insync_inventory.application_name(environment, app) for app in insync_releases.apps_of(roots, played)]
     found = [line for check in checks for line in _refused(check)]

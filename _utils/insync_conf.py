@@ -10,7 +10,8 @@ def resolve(declared, endpoints, secrets, versions=None):
     Return ``declared`` with every reference replaced.
 
     declared (dict): nested values; ``{secret: role:key}`` stands for a secret, ``{current_version: platform}`` for the
-        current version there, and ``connect: service`` in a mapping for the host and port of that service.
+        current version there, and ``connect: service`` in a mapping for the host and port of that service,
+        whatever else the mapping says of these.
     endpoints (dict): service -> {port, hosts: {server: full name}}.
     secrets (dict): role -> key -> value.
     versions (dict): platform -> version.
@@ -96,7 +97,7 @@ def _value(name, value, endpoints, known):
             return find(name, value[kind], known[kind])
     plain = {key: item for key, item in value.items() if key != "connect"}
     found = {key: _value(f"{name}.{key}", item, endpoints, known) for key, item in plain.items()}
-    return {**_where(name, value["connect"], endpoints), **found} if "connect" in value else found
+    return {**found, **_where(name, value["connect"], endpoints)} if "connect" in value else found
 
 
 def _secret(name, reference, secrets):

@@ -152,6 +152,12 @@ def seen_from(inventory, environment):
     return {**inventory, "hosts": {host: {**hosts[host], "roles": roles(host)} for host in hosts}}
 
 
+def providers(inventory, environment):
+    """Return {role: the environment (str) whose servers play it for ``environment`` (str)}."""
+    found = dict.fromkeys(roles_in(inventory, PRODUCTION), PRODUCTION)
+    return found | dict.fromkeys(roles_in(inventory, environment), environment)
+
+
 def application(inventory, name):
     """Return (environment, application) of ``name`` (str): ``web`` is production's, ``staging-web`` another's."""
     for environment in environments(inventory)[1:]:
@@ -315,11 +321,16 @@ def with_needed(inventory, names):
 
 
 def _needs(inventory):
-    """{server: set of the servers whose client it is}; what every server uses (ssh, Salt) does not count."""
+    """
+    {server: set of the servers whose client it is}.
+
+    What every server uses (ssh, Salt) does not count, nor what only people at the gateway look at.
+    """
     needs = {host: set() for host in inventory["hosts"]}
     for client, server, name in flows(inventory):
         service = inventory["services"][name]
-        if client != WORLD and service["role"] != BASE and BASE not in service["clients"]:
+        of_all = service["role"] == BASE or BASE in service["clients"]
+        if client != WORLD and not of_all and service["clients"] != [GATEWAY]:
             needs[client].add(server)
     return needs
 

@@ -13,20 +13,23 @@ def folder(environment):
     return FOLDER if environment == insync_inventory.PRODUCTION else f"{FOLDER}/{environment}"
 
 
-def for_roles(roots, roles, environment=insync_inventory.PRODUCTION):
+def for_roles(roots, roles, environment=insync_inventory.PRODUCTION, providers=None):
     """
     Return ``{role: {key: encrypted value}}``: the secrets of ``roles``, and those of other roles that they share.
 
     roots (list of str): the pillar roots; the site folder is one of them.
     roles (list of str): the roles of the server.
     environment (str): the server's; each has secrets of its own.
+    providers (dict): role -> the environment that has it for this one, as insync_inventory.providers returns it; what
+        nobody has is not shared. Without it, the server's own environment has all.
     Raises insync_site.SiteError naming the file and the key that is missing or surplus.
     """
     required = insync_site.read(roots, REQUIRED)
     found = {role: _of_role(roots, role, required[role], environment) for role in roles if role in required}
     for role, owner, keys in _shared(roots, required):
-        if role in roles:
-            values = _of_role(roots, owner, required[owner], environment)
+        provider = environment if providers is None else providers.get(owner)
+        if role in roles and provider:
+            values = _of_role(roots, owner, required[owner], provider)
             found.setdefault(owner, {}).update({key: values[key] for key in keys})
     return found
 

@@ -11,4 +11,5 @@ def run():
     inventory = insync_inventory.load(f"{roots[0]}/inventory")
     environment = insync_inventory.environment_of(inventory, __opts__["id"])
     roles = insync_inventory.roles_of(inventory, __opts__["id"])
-    return {"secrets": insync_secrets.for_roles(roots, roles, environment)}
+    providers = insync_inventory.providers(inventory, environment)
+    return {"secrets": insync_secrets.for_roles(roots, roles, environment, providers)}

@@ -1,6 +1,6 @@
 {#- The way from the internet to the release slots. A change is checked, then reloaded; haproxy is never restarted, and which
     slot is in use (active.map) belongs to the releases. -#}
-{%- from 'haproxy/map.jinja' import active, challenge_port, endpoints, haproxy, listen, names, peers, pools with context %}
+{%- from 'haproxy/map.jinja' import active, challenge_port, endpoints, haproxy, listen, names, peers, pools, preview with context %}
 {%- from 'acme/map.jinja' import certificate with context %}
 
 haproxy-save-servers:
@@ -80,7 +80,8 @@ haproxy-config:
     - template: jinja
     - user: root
     - group: root
-    - mode: '0644'
+    - mode: '0640'
+    - show_changes: {{ not preview }}
     - check_cmd: /usr/sbin/haproxy -c -q -f
     - context:
         active: {{ active }}
