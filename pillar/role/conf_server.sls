@@ -41,6 +41,8 @@ conf:
       mysql: {connect: mysql, user: web, password: {secret: 'mysql_primary:web_password'}, database: insync}
       redis: {connect: redis, user: web, password: {secret: 'redis:web_password'}}
       beanstalkd: {connect: beanstalkd, tube: mail}
+      # Where errors go; project and key are those of pillar/role/sentry.sls.
+      sentry: {connect: sentry, project: '1', key: {secret: 'sentry:web_key'}, environment: production}
     license:
       mysql: {connect: mysql, user: license, password: {secret: 'mysql_primary:license_password'}, database: insync_license}
       redis: {connect: redis-cache, user: license, password: {secret: 'redis:license_password'}}

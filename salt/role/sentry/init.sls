@@ -1,0 +1,3 @@
+# Keeps the errors of the applications, with the release that they happened in.
+include:
+  - bugsink
