@@ -9,7 +9,7 @@ from insync_core.identity import Identity
 from insync_core.readiness import Readiness
 
 
-def create(name, build, checks, conf=None, drills_below=None, optional=()):
+def create(name, build, checks, conf=None, drills_below=None, optional=(), report=None):
     """
     Return a Flask application with /healthz, /readyz, /version and errors as JSON.
 
@@ -17,8 +17,9 @@ def create(name, build, checks, conf=None, drills_below=None, optional=()):
     build (module): its _build.
     checks (dict): what Readiness asks, beside the conf.
     conf (Conf): the application's, if it has one.
-    drills_below (str): the path before /slow and /receipt; None where neither is answered.
+    drills_below (str): the path before /slow, /receipt and /boom; None where none is answered.
     optional (collection of str): the checks of what it can do without.
+    report (callable): gets an exception that nobody foresaw.
     """
     faults.imported(build.FAULT)
     app = flask.Flask(name)
@@ -33,9 +34,16 @@ def create(name, build, checks, conf=None, drills_below=None, optional=()):
     if drills_below is not None:
         app.add_url_rule(f"{drills_below}/slow", "slow", _slow)
         app.add_url_rule(f"{drills_below}/receipt", "receipt", _receipt, methods=["POST"])
+        app.add_url_rule(f"{drills_below}/boom", "boom", drills.boom)
     app.register_error_handler(Unavailable, _missing)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http)
-    app.register_error_handler(Exception, _unexpected)
+
+    @app.errorhandler(Exception)
+    def unexpected(exc):
+        log.say("error", type=type(exc).__name__, reason=reason(exc), path=flask.request.path)
+        if report:
+            report(exc)
+        return {"error": "internal error"}, 500
 
     @app.before_request
     def fail():
@@ -75,11 +83,6 @@ def _http(exc):
     if exc.code is None or exc.code < 400:
         return exc
     return {"error": exc.description}, exc.code
-
-
-def _unexpected(exc):
-    log.say("error", type=type(exc).__name__, reason=reason(exc), path=flask.request.path)
-    return {"error": "internal error"}, 500
 
 
 def _none():

@@ -1,4 +1,7 @@
-"""What a release is tried with: an answer that takes its time, and a receipt that is in the log as often as it ran."""
+"""
+What drills ask for: an answer that takes its time, a receipt that is in the log as often as it ran, and an error that
+nobody foresaw.
+"""
 
 import re
 import time
@@ -36,3 +39,12 @@ def receipt(document):
         return {"error": "id is missing, or not letters, digits and dashes"}, 400
     log.say("receipt", id=wanted)
     return {"id": wanted}, 201
+
+
+class Boom(Exception):
+    """Raised on purpose."""
+
+
+def boom():
+    """Fail as an application does that has a fault nobody knows of: to see where its errors arrive."""
+    raise Boom("this error is raised on purpose")

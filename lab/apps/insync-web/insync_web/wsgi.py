@@ -5,7 +5,7 @@ import html
 import flask
 from insync_core import application, cache, mysql, program, queue
 
-from insync_web import _build, signup
+from insync_web import _build, reports, signup
 
 NEEDS = {
     "greeting": str,
@@ -30,7 +30,8 @@ checks = {
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
     "beanstalkd": lambda: queue.check(conf.values()["beanstalkd"]),
 }
-application = application.create("insync-web", _build, checks, conf, drills_below="")
+report = reports.Reports(f"insync-web@{_build.VERSION}", conf, ca_file).send
+application = application.create("insync-web", _build, checks, conf, drills_below="", report=report)
 
 
 @application.get("/")
