@@ -188,6 +188,8 @@ def test_servers_come_after_those_that_they_are_clients_of(inventory):
     assert waves == [["gate", "db"], ["web9", "web10"], ["lb"]]
     assert insync_inventory.with_needed(inventory, ["web9"]) == ["web9", "db"]
     assert insync_inventory.with_needed(inventory, ["lb"]) == ["web9", "web10", "lb", "db"]
+    inventory["services"]["page"] = _service("db", 443, ["ssh_gateway"])
+    assert insync_inventory.waves(inventory) == waves, "who only looks at it does not need it"
 
 
 def test_servers_that_need_each_other_share_a_wave(inventory):
