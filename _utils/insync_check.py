@@ -27,7 +27,7 @@ def problems(checkout, site):
 
 def _site_problems(inventory, roots):
     roles = sorted({role for host in inventory["hosts"] for role in insync_inventory.roles_of(inventory, host)})
-    checks = [lambda: insync_operators.load(roots), lambda: insync_settings.check(roots, roles)]
+    checks = [lambda: insync_operators.load(roots)]
     apps, required = [], insync_site.read(roots, insync_secrets.REQUIRED)
     for environment in insync_inventory.environments(inventory):
         played = insync_inventory.roles_in(inventory, environment)
@@ -35,6 +35,7 @@ def _site_problems(inventory, roots):
         checks.append(lambda where=(played, environment, providers): insync_secrets.for_roles(roots, *where))
         checks.append(lambda where=(played, environment): insync_releases.for_roles(roots, *where))
         apps += [insync_inventory.application_name(environment, app) for app in insync_releases.apps_of(roots, played)]
+    checks.append(lambda: insync_settings.check(roots, roles))
     found = [line for check in checks for line in _refused(check)]
     for environment in insync_inventory.environments(inventory):
         known = [role for role in required if role in insync_inventory.roles_in(inventory, environment)]

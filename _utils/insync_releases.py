@@ -22,8 +22,9 @@ def apps_of(roots, roles):
 
 def single(roots, inventory):
     """
-    Return ``{application: its servers}`` (dict of lists of str) of the applications that have one slot; those of another
-    environment than production are called ``staging-mailer``.
+    Return ``{application: its servers}`` (dict of lists of str) of the applications that have one slot.
+
+    Those of another environment than production are called ``staging-mailer``.
 
     roots (list of str): the pillar roots. inventory (dict): as insync_inventory.load returns it.
     """

@@ -20,7 +20,7 @@ def test_references_are_replaced_and_the_rest_stays():
         "greeting": "Hello",
         "limits": {"seconds": 5, "names": ["a", "b"]},
         "mysql": {"host": "db.example.internal", "port": 3306, "user": "web", "password": "s3cret"},
-        "elsewhere": {"host": "db.example.internal", "port": 3307},
+        "elsewhere": {"host": "db.example.internal", "port": 3306},
         "versions": {"mac": "3.9.6"},
     }
 
