@@ -152,7 +152,7 @@ def test_all_of_it_is_exported(fleet, page):
         assert read(f"static/{image}").startswith(b"\x89PNG")
         assert len(keys() - before) == len(manifest["files"]) + 1
     texts = {
-        found.findtext("{*}title"): found.findtext("{*}revision/{*}text") for found in dump.getroot().iter("{*}page")
+        found.findtext("{*}title"): found.findtext("{*}revision/{*}text") for found in dump.getroot().findall("{*}page")
     }
     assert texts[page].startswith(TEXT) and len(texts) == told["pages"]
     assert TEXT in static and 'href="/wiki/Category:Releases"' in static and f'href="{PATH}"' in index
