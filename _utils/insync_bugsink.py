@@ -38,11 +38,10 @@ class Bugsink:
         stdin (str): what it reads; secrets come in here, never in arguments.
         Raises BugsinkError with the last line that it says.
         """
-        become = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", "--no-new-privs"]
         environment = [f"PYTHONPATH={self.settings}", "DJANGO_SETTINGS_MODULE=bugsink_conf", "PYTHONWARNINGS=ignore"]
         environment += ["PYTHONDONTWRITEBYTECODE=1", f"BUGSINK_DATABASES={databases or self.data}"]
         options = {"input": stdin, "capture_output": True, "text": True, "cwd": self.data, "umask": 0o077}
-        command = [*become, "--reset-env", "env", *environment, *command]
+        command = [*_as(self.user), "env", *environment, *command]
         try:
             done = subprocess.run(command, timeout=SECONDS, check=False, **options)
         except subprocess.TimeoutExpired as exc:
@@ -96,6 +95,10 @@ class Bugsink:
 
     def _databases(self, script, *words):
         self.run(["/usr/bin/python3", script, *map(str, words)])
+
+
+def _as(user):
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--no-new-privs", "--reset-env"]
 
 
 def provision(bugsink, program, script, wanted):

@@ -1,6 +1,6 @@
 # What www.insynchq-test.com has otherwise than production: one server for all, and mail that reaches nobody.
 conf:
   namespaces:
-    web: {greeting: This is a test of Insync}
+    web: {greeting: This is a test of Insync, sentry: {environment: staging}}
     mailer: {smtp: {connect: mail-sink, password: {secret: 'mail_sink:password'}}}
 mariadb: {buffer_pool: 64M, memory_max: 512M}
