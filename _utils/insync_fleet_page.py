@@ -12,7 +12,9 @@ PAGE, PICTURE = "fleet.md", "fleet.svg"
 # The pictures, and the part of the inventory that each shows.
 PICTURES = {
     PICTURE: lambda inventory: inventory,
-    "web.svg": lambda inventory: insync_fleet_picture.way(inventory, "web_lb"),
+    "web.svg": lambda inventory: insync_fleet_picture.way(
+        insync_inventory.seen_from(inventory, insync_inventory.PRODUCTION), "web_lb"
+    ),
 }
 HEAD = "<!-- Generated from pillar/inventory by `make docs`; edit the inventory, not this page. -->"
 

@@ -23,7 +23,8 @@ class Peer:
     """
 
     def __init__(self):
-        self.inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
+        inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
+        self.inventory = insync_inventory.seen_from(inventory, insync_inventory.PRODUCTION)
         (self.balancer,) = insync_inventory.hosts_with(self.inventory, "web_lb")
         (self.master,) = insync_inventory.hosts_with(self.inventory, "salt_master")
         self.servers = insync_inventory.pools(self.inventory)["web"]
