@@ -61,7 +61,7 @@ def test_operators_see_radar_and_nobody_else_does(fleet):
     assert get(fleet, "ct1", f"{RADAR}/")[0] == 60, "its certificate is the fleet's, of no public authority"
     public = INVENTORY["hosts"]["radar-2"]["public"]
     for client, address in (("web02", INVENTORY["hosts"]["radar-2"]["private"]), ("world", public)):
-        assert get(fleet, client, "--insecure", "--connect-timeout", "2", f"https://{address}/")[0] in (7, 28)
+        assert get(fleet, client, "--insecure", "--connect-timeout", "1", f"https://{address}/")[0] in (7, 28)
 
 
 def test_radar_moves_and_comes_back(fleet):
@@ -73,8 +73,8 @@ def test_radar_moves_and_comes_back(fleet):
     assert told["changes"]["release"]["old"] == before["release"]
     try:
         assert version()["version"] == "1.1.0" and "Shared folders" in ok(fleet, "ct1", *CA, f"{RADAR}/")
-        said = refused(fleet, "insync.update_in", "radar", "insync-radar==1.1.1", "insync-core==1.1.1")
-        assert "radar-2: radar: " in said and version()["version"] == "1.1.0"
+        said = refused(fleet, "insync.update_in", "radar", "insync-radar==9.9.9")
+        assert "no version of insync-radar==9.9.9" in said and version()["version"] == "1.1.0"
     finally:
         ran(fleet, "insync.rollback", "radar")
     assert version()["release"] == before["release"]
