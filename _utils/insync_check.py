@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import insync_hg
 import insync_inventory
 import insync_operators
 import insync_releases
@@ -28,6 +29,7 @@ def problems(checkout, site):
 def _site_problems(inventory, roots):
     roles = sorted({role for host in inventory["hosts"] for role in insync_inventory.roles_of(inventory, host)})
     checks = [lambda: insync_operators.load(roots)]
+    checks += [lambda: insync_hg.load(roots)] if "hg_server" in roles else []
     apps, required = [], insync_site.read(roots, insync_secrets.REQUIRED)
     for environment in insync_inventory.environments(inventory):
         played = insync_inventory.roles_in(inventory, environment)

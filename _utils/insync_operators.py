@@ -34,6 +34,11 @@ def load(roots):
     return operators
 
 
+def is_key(text):
+    """Return whether ``text`` (anything) is one OpenSSH public key, without options before it."""
+    return bool(_KEY.fullmatch(str(text)))
+
+
 def _problem(name, operator):
     if not _NAME.fullmatch(str(name)):
         return f"'{name}' is not a user name"
@@ -52,7 +57,7 @@ def _problem(name, operator):
     if not operator["keys"]:
         return f"{name}.keys: no key; to remove a person remove the entry"
     for key in operator["keys"]:
-        if not _KEY.fullmatch(str(key)):
+        if not is_key(key):
             return f"{name}.keys: '{str(key)[:30]}...' is not an OpenSSH public key"
     return None
 

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import insync_hg
 import insync_inventory
 import insync_releases
 import insync_secrets
@@ -36,15 +37,17 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     settings = _merged(_merged(lab["settings"], cloud.pillar(lab)), told)
     inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
     releases, secrets = _releases(inventory, lab), _secrets(inventory, fakes, wanted)
+    repositories = _repositories(keys, lab["repositories"])
     gpg = _gpg_home(keys / "gpgkeys")
     try:
-        stamp = digest(operators, settings, secrets, releases, _certificates(keys))
+        stamp = digest(operators, repositories, settings, secrets, releases, _certificates(keys))
         if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
             return
         shutil.rmtree(directory / insync_secrets.FOLDER, ignore_errors=True)
         shutil.rmtree(directory / insync_releases.FOLDER, ignore_errors=True)
         (directory / insync_releases.FOLDER).mkdir(parents=True)
         _dump(directory / "operators.yaml", {"operators": operators})
+        _dump(directory / insync_hg.FILE, {"repositories": repositories})
         _dump(directory / insync_settings.FILE, settings)
         for app, lock in releases.items():
             (directory / insync_releases.FOLDER / f"{app}.txt").write_text(lock, encoding="utf-8")
@@ -86,6 +89,18 @@ def _secrets(inventory, fakes, wanted):
 def _of_environment(key, value, environment):
     own = environment != insync_inventory.PRODUCTION and not key.endswith(("_hash", "_key"))
     return f"{value} of {environment}" if own else value
+
+
+def _repositories(keys, declared):
+    """What the Mercurial server offers, with the public half of each key."""
+
+    def key(name, label, push):
+        return {"key": _ssh_key(keys, f"hg-{name}-{label}"), "push": push}
+
+    return {
+        name: {**entry, "keys": {label: key(name, label, push) for label, push in entry["keys"].items()}}
+        for name, entry in declared.items()
+    }
 
 
 def _certificates(keys):

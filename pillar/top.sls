@@ -11,6 +11,7 @@ base:
     - inventory
     - release
     - operators
+    - hg
     - secrets
     - tls
     - first_releases

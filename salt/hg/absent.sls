@@ -1,0 +1,34 @@
+{#- The repositories are elsewhere. What was in them stays in /srv/hg, with the user that owns them. -#}
+
+hg-absent-unit:
+  insync_unit.absent:
+    - name: hgweb
+
+hg-absent-socket:
+  insync_unit.absent:
+    - name: hgweb.socket
+    - require:
+      - insync_unit: hg-absent-unit
+
+hg-absent-files:
+  file.absent:
+    - names:
+      - /etc/hg
+      - /etc/mercurial/hgrc.d/insync.rc
+      - /etc/ssh/sshd_config.d/hg.conf
+      - /usr/local/lib/insync-hg
+    - require:
+      - insync_unit: hg-absent-socket
+
+hg-absent-packages:
+  pkg.removed:
+    - pkgs: [gunicorn, mercurial, mercurial-common, python3-gunicorn]
+    - require:
+      - insync_unit: hg-absent-socket
+
+hg-absent-user:
+  insync_user.absent:
+    - name: hg
+    - data: [/srv/hg]
+    - require:
+      - insync_unit: hg-absent-socket

@@ -1,0 +1,4 @@
+# Serves no repositories any more. The repositories stay.
+include:
+  - hg.absent
+  - nginx.absent

@@ -1,0 +1,3 @@
+# hg.insynchq.com: the Mercurial repositories, by https and by ssh.
+include:
+  - hg
