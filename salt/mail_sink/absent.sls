@@ -1,0 +1,24 @@
+{#- No keeper of mail any more. The mails that it kept stay in /var/lib/private/mail-sink. -#}
+
+mail-sink-absent-unit:
+  insync_unit.absent:
+    - name: mail-sink
+
+mail-sink-absent-files:
+  file.absent:
+    - names:
+      - /etc/insync/mail-sink
+      - /etc/tmpfiles.d/insync-mail-sink.conf
+      - /usr/local/sbin/insync-mail-sink
+    - require:
+      - insync_unit: mail-sink-absent-unit
+
+mail-sink-absent-authority:
+  file.absent:
+    - name: /usr/local/share/ca-certificates/insync-fleet.crt
+
+mail-sink-absent-authority-forgotten:
+  cmd.run:
+    - name: update-ca-certificates --fresh
+    - onchanges:
+      - file: mail-sink-absent-authority
