@@ -138,6 +138,9 @@ UNITS = [
     ("beanstalkd", "beanstalkd"),
     ("dev", "devpi"),
     ("dev", "nginx"),
+    ("sentry", "bugsink"),
+    ("sentry", "bugsink-snappea"),
+    ("sentry", "nginx"),
     ("wiki", "mediawiki"),
     ("wiki", "nginx"),
 ]
@@ -184,7 +187,7 @@ def test_a_unit_can_write_nothing_but_its_own(fleet, server, unit):
     assert owner == [facts["User"], "700"]
 
 
-WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev", "wiki"]
+WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev", "wiki", "sentry"]
 PROBE = "/run/probe"
 KEYS = (
     "/etc/insync/*/credentials/tls_key /etc/mysql/tls.pem /etc/redis/tls.pem /etc/nginx/insync.key "

@@ -3,6 +3,7 @@
 import json
 
 import insync_bugsink
+import insync_venv
 import pytest
 
 SECRETS = {"password": 'pass\'word "1" ü', "token": "1" * 40, "key": "2" * 32}
@@ -84,7 +85,11 @@ def test_a_command_that_fails_fails_the_state_in_one_line(provisioned, bugsink):
     assert result["comment"].endswith(": database is locked")
 
 
-def test_an_index_that_is_down_leaves_what_serves(single, bugsink, tmp_path):
+def test_an_index_that_is_down_leaves_what_serves(single, bugsink, tmp_path, monkeypatch):
+    environment = insync_venv._environment
+    monkeypatch.setattr(insync_venv, "_environment", lambda *ways: {**environment(*ways), "UV_HTTP_RETRIES": "0"})
+    monkeypatch.setattr(insync_venv, "LOCKS", tmp_path / "locks")
+    monkeypatch.setattr(insync_venv, "CACHE", tmp_path / "uv")
     lock = tmp_path / "served" / "bugsink" / "files" / "requirements.txt"
     lock.parent.mkdir(parents=True)
     lock.write_text("bugsink==1.0 --hash=sha256:" + "0" * 64 + "\n", encoding="utf-8")
