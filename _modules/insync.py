@@ -3,11 +3,17 @@
 import ipaddress
 import socket
 
+import insync_errors
+import insync_lock
 import insync_request
+import insync_sshd
+import insync_verb
 import psutil
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
+
+_told = insync_errors.told(insync_sshd.SshdError, insync_lock.Held)
 
 
 def __virtual__():
@@ -38,6 +44,30 @@ def ports():
         "missing": sorted(declared - found),
         "undeclared": sorted(found - declared),
     }
+
+
+@_told
+def confirm_sshd(test=False, **kwargs):
+    """
+    Keep a change of this server's sshd that the highstate could not prove; a timer would take it back.
+
+    test (bool): only tell whether one waits.
+
+    Returns a dict: confirmed (bool). Raises CommandExecutionError if no change waits to be confirmed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt ct1 insync.confirm_sshd
+    """
+    test = insync_verb.flag(test=test)
+    with insync_verb.called("sshd", "insync.confirm_sshd", kwargs, ("test",), __grains__["id"], test):
+        if not test:
+            insync_sshd.confirm()
+        elif not insync_sshd.pending():
+            raise insync_sshd.SshdError("no change of sshd waits to be confirmed")
+    return {"confirmed": not test}
 
 
 def restart_web(**kwargs):

@@ -14,21 +14,6 @@ fail2ban-check:
     - group: root
     - mode: '0755'
 
-fail2ban-config:
-  file.managed:
-    - name: /etc/fail2ban/fail2ban.d/insync.local
-    - source: salt://fail2ban/files/fail2ban.local.j2
-    - template: jinja
-    - user: root
-    - group: root
-    - mode: '0644'
-    - check_cmd: /usr/local/sbin/insync-fail2ban-check fail2ban.d/insync.local
-    - context:
-        fail2ban: {{ fail2ban | tojson }}
-    - require:
-      - pkg: fail2ban-package
-      - file: fail2ban-check
-
 fail2ban-jail:
   file.managed:
     - name: /etc/fail2ban/jail.d/insync.local
@@ -45,6 +30,23 @@ fail2ban-jail:
     - require:
       - pkg: fail2ban-package
       - file: fail2ban-check
+
+{#- Before that the whole would not pass the check: see above. #}
+fail2ban-config:
+  file.managed:
+    - name: /etc/fail2ban/fail2ban.d/insync.local
+    - source: salt://fail2ban/files/fail2ban.local.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - check_cmd: /usr/local/sbin/insync-fail2ban-check fail2ban.d/insync.local
+    - context:
+        fail2ban: {{ fail2ban | tojson }}
+    - require:
+      - pkg: fail2ban-package
+      - file: fail2ban-check
+      - file: fail2ban-jail
 
 fail2ban-unit:
   file.managed:

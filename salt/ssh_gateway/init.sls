@@ -9,11 +9,14 @@ ssh-gateway-config:
     - user: root
     - group: root
     - mode: '0600'
-    - check_cmd: /usr/sbin/sshd -t -f
+    - check_cmd: /usr/local/sbin/insync-sshd-change begin /etc/ssh/sshd_config.d/gateway.conf
     - context:
         gateway: {{ gateway | tojson }}
         permit_open: {{ permit_open | tojson }}
     - require:
       - pkg: sshd-package
+      - file: sshd-rollback-timer
+      - file: sshd-rollback-at-boot
     - watch_in:
-      - service: sshd-service
+      - insync_unit: sshd-service
+      - insync_sshd: sshd-confirmed
