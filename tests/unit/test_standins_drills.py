@@ -5,7 +5,7 @@ import socket
 import types
 
 import pytest
-from insync_core import drills, log
+from insync_core import application, drills, log
 from insync_core.identity import Identity
 
 BUILD = types.SimpleNamespace(VERSION="1.0.0", NOTE="", FAULT="")
@@ -50,3 +50,14 @@ def test_every_reply_says_which_release_in_which_slot_on_which_server(monkeypatc
     identity = Identity("insync-web", BUILD, None, lambda: 1)
     assert identity.stamp == f"0d2c/green/{socket.gethostname()}"
     assert identity.version()[1]["host"] == socket.gethostname()
+
+
+def test_an_error_that_nobody_foresaw_is_told_in_no_detail_logged_and_reported(capsys):
+    reported = []
+    app = application.create("insync-web", BUILD, {}, drills_below="", report=reported.append)
+    reply = app.test_client().get("/boom")
+    assert (reply.status_code, reply.json) == (500, {"error": "internal error"})
+    assert [type(exc) for exc in reported] == [drills.Boom]
+    assert json.loads(capsys.readouterr().err)["type"] == "Boom"
+    assert app.test_client().get("/nosuch").status_code == 404
+    assert len(reported) == 1, "what the client did wrong is no error of ours"
