@@ -155,6 +155,14 @@ def _candidates(inventory):
 
 
 def _retired(inventory):
+def _frozen(inventory):
+    for name, host in inventory["hosts"].items():
+        if host.get("frozen") and "candidate" not in host:
+            yield f"hosts.yaml: {name}.frozen: only a candidate for removal or merging is frozen"
+        if host.get("frozen") and host["roles"]:
+            yield f"hosts.yaml: {name}.frozen: it plays {', '.join(host['roles'])}, which needs packages; strike one off"
+
+
     for name, host in inventory["hosts"].items():
         for role in host.get("retired", []):
             if role in host["roles"]:
@@ -368,6 +376,7 @@ RULES = (
     _environments,
     _slots,
     _ways_in,
+    _frozen,
     _names,
     _redirects,
 )

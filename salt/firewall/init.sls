@@ -1,5 +1,5 @@
 {#- Closed on both networks, but for what the inventory declares. -#}
-{%- from 'firewall/map.jinja' import allow, master with context %}
+{%- from 'firewall/map.jinja' import allow, frozen, master with context %}
 
 firewall-package:
   pkg.installed:
@@ -16,6 +16,7 @@ firewall-rules:
     - check_cmd: /usr/sbin/nft -c -f
     - context:
         allow: {{ allow | tojson }}
+        frozen: {{ frozen }}
         master: {{ master }}
     - require:
       - pkg: firewall-package

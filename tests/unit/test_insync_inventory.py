@@ -89,6 +89,7 @@ def test_the_world_is_let_in_on_the_public_address(inventory):
         "address": "198.51.100.2",
         "port": 58878,
         "protocol": "tcp",
+        "unit": "ssh.service",
         "sources": ["world"],
     }
 
@@ -132,6 +133,7 @@ def test_the_slice_of_a_server(inventory):
         "private": "10.0.0.9",
         "public": "198.51.100.9",
         "lifecycle": "active",
+        "frozen": False,
         "purpose": "number 9",
     }
     assert part["roles"] == ["base", "web"]

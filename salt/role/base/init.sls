@@ -9,4 +9,5 @@ include:
   - upgrades
   - journal
   - fleet_ca
+  - frozen
   - salt_minion
