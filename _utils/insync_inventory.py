@@ -205,9 +205,9 @@ def allow(inventory, host):
             "address": own[service["network"]],
             "port": service["port"],
             "protocol": service["protocol"],
+            "unit": service["unit"],
             "sources": _sources(inventory, host, service),
         }
-            "unit": service["unit"],
         for name, service in services_of(inventory, host).items()
     ]
 
@@ -367,11 +367,11 @@ def slice_for(inventory, host):
             "region": own["region"]["name"],
             **peers[host],
             **{key: own[key] for key in ("public", "lifecycle", "purpose")},
+            "frozen": own.get("frozen", False),
         },
         "roles": roles,
         "retired": retired_on(inventory, host),
         "peers": peers,
-            "frozen": own.get("frozen", False),
         "firewall": {"allow": allow(inventory, host)},
         "slots": slots(inventory, host),
         "pools": all_pools(inventory),
@@ -402,33 +402,6 @@ def _names(inventory, host):
 
 
 def _public_names(inventory, environment):
-def redirects_of(inventory, host):
-    """
-    Return what ``host`` (str) leads elsewhere, a list of dict: name (or ``*.domain``), and to; raises as ``roles_of`` does.
-    """
-    if REDIRECTS not in roles_of(inventory, host):
-        return []
-    redirects = [one for one in inventory["zones"]["redirects"] if one["host"] == host]
-    return [{"name": one["name"], "to": one["to"].rstrip("/")} for one in redirects]
-
-
-def certificates(inventory, host):
-    """
-    Return what ``host`` (str) has to show certificates for; raises as ``roles_of`` does.
-
-    A list of dict: service, network, address, port, and name: that under which it is asked; the CA of public ones is a
-    public one, of private ones the fleet's own.
-    """
-    found, names = [], _public_names(inventory, host)
-    for name, service in services_of(inventory, host).items():
-        asked = [_peer(inventory, host)["fqdn"]] if service.get("tls") else []
-        if service["network"] == "public" and service["unit"] != SSH_UNIT:
-            asked = names.get(name, [])
-        where = {"address": inventory["hosts"][host][service["network"]], "port": service["port"]}
-        found += [{"service": name, "network": service["network"], **where, "name": one} for one in asked]
-    return found
-
-
     found = {name: names_of(service, environment) for name, service in inventory["services"].items()}
     return {name: names for name, names in found.items() if names}
 

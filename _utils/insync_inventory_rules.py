@@ -154,7 +154,6 @@ def _candidates(inventory):
             yield f"hosts.yaml: {name}.candidate: {reason}"
 
 
-def _retired(inventory):
 def _frozen(inventory):
     for name, host in inventory["hosts"].items():
         if host.get("frozen") and "candidate" not in host:
@@ -163,6 +162,7 @@ def _frozen(inventory):
             yield f"hosts.yaml: {name}.frozen: it plays {', '.join(host['roles'])}, which needs packages; strike one off"
 
 
+def _retired(inventory):
     for name, host in inventory["hosts"].items():
         for role in host.get("retired", []):
             if role in host["roles"]:
@@ -366,6 +366,7 @@ def _states(inventory, roles_dir):
 RULES = (
     _regions,
     _candidates,
+    _frozen,
     _retired,
     _addresses,
     _single_roles,
@@ -376,7 +377,6 @@ RULES = (
     _environments,
     _slots,
     _ways_in,
-    _frozen,
     _names,
     _redirects,
 )
