@@ -1,0 +1,139 @@
+"""The operators' look at all servers that nobody knows well enough; it runs on ct1, which keeps what was found."""
+
+import pathlib
+
+import insync_inventory
+import insync_lifecycle
+import insync_survey_records
+import insync_verb
+import salt.client
+
+# The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
+from salt.exceptions import NotImplemented as Refused
+
+__virtualname__ = "insync"
+
+_SECONDS = 180
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def survey(*names):
+    """
+    Survey servers, and keep what was found as a record of each, with its date; nothing on them is changed.
+
+    names (str): servers of the inventory; all if none is named.
+
+    Returns a list of dict: server, unknown (how much nobody declares), missing (how much is declared and does not
+    listen), incomplete, record (the file). Raises Refused that names the servers that did not answer; the others are
+    kept then.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.survey
+        salt-run insync.survey dev02 sendy
+    """
+    inventory = _inventory()
+    wanted = list(names) or list(inventory["hosts"])
+    for name in wanted:
+        _known(inventory, name)
+    client = salt.client.get_local_client(mopts=__opts__)
+    answers = client.cmd(wanted, "insync.survey", kwarg={"full": True}, tgt_type="list", timeout=_SECONDS)
+    try:
+        rows = [_kept(name, answers[name]) for name in wanted if isinstance(answers.get(name), dict)]
+    except OSError as exc:
+        raise Refused(f"{exc.filename}: {exc.strerror}") from exc
+    silent = [f"{name}: {_reason(answers.get(name))}" for name in wanted if not isinstance(answers.get(name), dict)]
+    if silent:
+        raise Refused("\n".join([*silent, f"the other {len(rows)} are kept in {insync_survey_records.FOLDER}"]))
+    return {"data": rows, "outputter": "insync_table"}
+
+
+def survey_diff(host, before=None, after=None, **kwargs):
+    """
+    Print what changed on a server between two surveys that were kept; or, without dates, where the last one and the
+    inventory differ.
+
+    host (str): a server of the inventory, or ``all``, of which each is compared in the same way.
+    before, after (str): the surveys, by their dates or how these begin, such as 2026-11-26; the last one if ``after``
+    is not given.
+
+    Returns a list of dict: server, declared and found; or server, change (new, gone) and what. Raises Refused for a
+    server or a survey that there is not.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.survey_diff all
+        salt-run insync.survey_diff dev02 2026-11-12
+        salt-run insync.survey_diff dev02 2026-11-12 2026-11-26
+    """
+    wrong = insync_verb.unknown(kwargs, ("before", "after"))
+    if wrong:
+        raise Refused(wrong)
+    inventory = _inventory()
+    wanted = list(inventory["hosts"]) if host == "all" else [host]
+    rows = []
+    for name in wanted:
+        _known(inventory, name)
+        try:
+            rows += _compared(inventory, name, before, str(after or ""))
+        except insync_survey_records.RecordError as exc:
+            raise Refused(str(exc)) from exc
+    return {"data": rows, "outputter": "insync_table"}
+
+
+def lifecycle():
+    """
+    Print the servers that are candidates for removal or merging, why, and what keeps them.
+
+    Returns a list of dict: server, for, reason, waits_for, frozen, still_used (what of it the inventory has others use:
+    services with their clients, public names, redirects), surveyed (when last, "never").
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run insync.lifecycle
+        salt-run insync.lifecycle --out=json
+    """
+    rows = insync_lifecycle.candidates(_inventory())
+    for row in rows:
+        row["surveyed"] = next(iter(insync_survey_records.dates(row["server"])[-1:]), "never")
+    return {"data": rows, "outputter": "insync_table"}
+
+
+def _compared(inventory, name, before, after):
+    newest = insync_survey_records.read(name, after)
+    if before is None:
+        differing = insync_survey_records.against(inventory, name, newest)
+        return [{"server": name, "declared": declared, "found": found} for declared, found in differing]
+    servers = {one["private"]: one_name for one_name, one in inventory["hosts"].items()}
+    differing = insync_survey_records.differences(insync_survey_records.read(name, str(before)), newest, servers)
+    return [{"server": name, "change": change, "what": what} for change, what in differing]
+
+
+def _kept(name, answer):
+    file = insync_survey_records.keep(name, answer)
+    counts = {key: len(answer[key]) for key in ("unknown", "missing", "incomplete")}
+    return {"server": name, **counts, "record": str(file)}
+
+
+def _reason(answer):
+    return str(answer).strip().splitlines()[-1] if answer else "no answer"
+
+
+def _known(inventory, name):
+    try:
+        insync_inventory.roles_of(inventory, name)
+    except insync_inventory.InventoryError as exc:
+        raise Refused(str(exc)) from exc
+
+
+def _inventory():
+    return insync_inventory.load(pathlib.Path(__opts__["pillar_roots"]["base"][0], "inventory"))

@@ -1,0 +1,83 @@
+"""
+The survey of a server: what runs there and who uses it, and what of that nobody has declared.
+
+It only reads, needs nothing but Python, and never tells a secret: of commands it shows the program and the names of its
+options, of files where they are. As a program it reads what is declared from its standard input, and prints JSON.
+"""
+
+import json
+import os
+import sys
+import time
+
+import insync_survey_cron
+import insync_survey_data
+import insync_survey_lines
+import insync_survey_packages
+import insync_survey_people
+import insync_survey_sockets
+import insync_survey_system
+import insync_survey_units
+import insync_survey_web
+
+SECTIONS = {
+    "listeners": lambda system, files, venvs: insync_survey_sockets.listeners(system),
+    "units": lambda system, files, venvs: insync_survey_units.units(system),
+    "services": lambda system, files, venvs: insync_survey_units.running(system)[0],
+    "failed": lambda system, files, venvs: insync_survey_units.running(system)[1],
+    "timers": lambda system, files, venvs: insync_survey_units.timers(system),
+    "cron": lambda system, files, venvs: insync_survey_cron.cron(system),
+    "sites": lambda system, files, venvs: insync_survey_web.sites(system),
+    "certificates": lambda system, files, venvs: insync_survey_web.certificates(system),
+    "databases": lambda system, files, venvs: insync_survey_data.databases(system, files),
+    "virtualenvs": lambda system, files, venvs: insync_survey_data.virtualenvs(system, venvs),
+    "conffiles": lambda system, files, venvs: insync_survey_packages.conffiles(system),
+    "sources": lambda system, files, venvs: insync_survey_data.sources(system),
+    "folders": lambda system, files, venvs: insync_survey_data.large(system, files),
+    "disks": lambda system, files, venvs: insync_survey_data.disks(system),
+    "users": lambda system, files, venvs: insync_survey_people.users(system),
+    "keys": lambda system, files, venvs: insync_survey_people.keys(system),
+    "logins": lambda system, files, venvs: insync_survey_people.logins(system),
+}
+
+
+def survey(plan, root="/"):
+    """
+    Return what is on a server.
+
+    plan (dict): what is declared, as insync_survey_system.System takes it; and ``allow`` (list of dict: service, unit,
+    protocol, port) and ``slots`` (pool -> slot -> port).
+    root (str): another folder for a copy of its files.
+
+    A dict: when, seconds, found (section -> list), unknown (list of str: what nobody declares), missing (list of str:
+    what is declared, and nothing listens), incomplete (list of str: what could not be looked at to the end).
+    """
+    started = time.time()
+    system = insync_survey_system.System(root, plan)
+    found, incomplete = {}, []
+    files, venvs = insync_survey_data.files(system)
+    for section, look in SECTIONS.items():
+        try:
+            found[section] = list(look(system, files, venvs))
+        except Exception as exc:
+            # What it says might quote what it read.
+            found[section] = []
+            incomplete.append(f"{section}: {type(exc).__name__}")
+    return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 1),
+        "found": found,
+        "unknown": insync_survey_lines.unknown(found),
+        "missing": insync_survey_lines.missing(found, plan),
+        "incomplete": incomplete + system.cut_short,
+    }
+
+
+def main():
+    """Survey this server, at the end of every queue, for whoever started this as a program."""
+    os.nice(19)
+    json.dump(survey(json.load(sys.stdin)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Where data is on a server: databases, virtualenvs, large folders, and how full its disks are."""
+
+import os
+import pathlib
+import re
+import urllib.parse
+
+_TOPS = ("/home", "/insync", "/opt", "/root", "/srv", "/usr/local", "/var/lib", "/var/www")
+_SQLITE = b"SQLite format 3\0"
+_MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
+_LARGE = 100_000_000
+_DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "f2fs", "vfat"}
+
+
+def databases(system, files):
+    """
+    Return the databases of ``system`` (list of dict: engine, name, path, bytes, by), found without any password.
+
+    files (list of (str, int)): every file where data may be, with its size, from ``files``.
+    """
+    return [*_mysql(system), *_postgresql(system), *_redis(system), *_sqlite(system, files)]
+
+
+def _named(system, name, path):
+    """By whom a database is: our states name it, or look after the folder of its file."""
+    return "salt" if name in system.plan.get("databases", ()) else _kept(system, path)
+
+
+def _kept(system, path):
+    by = system.by(path)
+    return by or next((one for one in map(system.by, map(str, pathlib.PurePath(path).parents)) if one == "salt"), "")
+
+
+def _mysql(system):
+    for name in system.glob("/var/lib/mysql/*/"):
+        database = re.sub(r"@([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), name.rsplit("/", 1)[-1])
+        if database not in _MYSQL_OWN and not database.startswith("#") and system.path(name).is_dir():
+            size = sum(path.stat().st_size for path in system.path(name).iterdir() if path.is_file())
+            by = "salt" if database in system.plan.get("databases", ()) else ""
+            yield {"engine": "mysql", "name": database, "path": name, "bytes": size, "by": by}
+
+
+def _postgresql(system):
+    if not system.glob("/var/lib/postgresql/*/*"):
+        return
+    query = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE NOT datistemplate"
+    shown = system.run("runuser", "-u", "postgres", "--", "psql", "-At", "-F", "\t", "-c", query, "postgres")
+    for line in shown.splitlines():
+        name, size = line.split("\t")
+        if name != "postgres":
+            by = "salt" if name in system.plan.get("databases", ()) else ""
+            yield {"engine": "postgresql", "name": name, "path": "", "bytes": int(size), "by": by}
+
+
+def _redis(system):
+    found = [*system.glob("/var/lib/redis/*.rdb"), *system.glob("/var/lib/redis/*/*.rdb")]
+    for name in [*found, *system.glob("/var/lib/redis/appendonlydir"), *system.glob("/var/lib/redis/*/appendonlydir")]:
+        path = system.path(name)
+        paths = [path] if path.is_file() else list(path.iterdir())
+        size = sum(one.stat().st_size for one in paths if one.is_file())
+        yield {"engine": "redis", "name": path.name, "path": name, "bytes": size, "by": _kept(system, name)}
+
+
+def _sqlite(system, files):
+    for name, size in files:
+        if size >= 512 and _begins(system.path(name), _SQLITE):
+            row = {"engine": "sqlite", "name": name.rsplit("/", 1)[-1], "path": name, "bytes": size}
+            yield {**row, "by": _named(system, row["name"], name)}
+
+
+def _begins(path, magic):
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False
+
+
+def files(system):
+    """
+    Return (every regular file where data may be: list of (name, size), the folders of virtualenvs: list of str).
+
+    What is inside of a virtualenv is not looked at.
+    """
+    found, venvs = [], []
+    for entry in system.walk(_TOPS):
+        name = system.name(pathlib.Path(entry.path))
+        if entry.name == "pyvenv.cfg":
+            venvs.append(name.rsplit("/", 1)[0])
+        elif entry.is_file(follow_symlinks=False):
+            found.append((name, entry.stat(follow_symlinks=False).st_size))
+    inside = tuple(f"{venv}/" for venv in venvs)
+    return [(name, size) for name, size in found if not name.startswith(inside)], sorted(venvs)
+
+
+def virtualenvs(system, folders):
+    """
+    Return what is installed in the virtualenvs ``folders`` (list of str): a list of dict: path, packages, by.
+
+    As ``pip list`` would say it; pip is not started, and need not be there.
+    """
+    found = []
+    for folder in folders:
+        infos = system.glob(f"{folder}/lib/python*/site-packages/*.dist-info")
+        packages = sorted(name.rsplit("/", 1)[-1].removesuffix(".dist-info").replace("-", "==", 1) for name in infos)
+        found.append({"path": folder, "packages": packages, "by": _kept(system, folder)})
+    return found
+
+
+def large(system, files):
+    """
+    Return the folders in which the files that no package brings are large: a list of dict: path, bytes, by.
+
+    files (list of (str, int)): from ``files``. A folder is two levels deep, as /srv/old or /var/lib/mysql.
+    """
+    sizes = {}
+    for name, size in files:
+        folder = "/".join(name.split("/")[: 4 if name.startswith(("/var/", "/usr/")) else 3])
+        sizes[folder] = sizes.get(folder, 0) + size
+    rows = [{"path": folder, "bytes": size, "by": _kept(system, folder)} for folder, size in sizes.items()]
+    return sorted((row for row in rows if row["bytes"] >= _LARGE), key=lambda row: -row["bytes"])
+
+
+def disks(system):
+    """Return how full the disks of ``system`` are: a list of dict: mount, bytes, used (percent)."""
+    found = {}
+    for line in system.text("/proc/mounts").splitlines():
+        device, mount, kind = line.split()[:3]
+        mount = mount.replace("\\040", " ")
+        if kind in _DISKS and device not in found and os.path.isdir(mount):
+            shown = os.statvfs(mount)
+            used = 100 - 100 * shown.f_bavail // max(shown.f_blocks, 1)
+            found[device] = {"mount": mount, "bytes": shown.f_blocks * shown.f_frsize, "used": used}
+    return list(found.values())
+
+
+def sources(system):
+    """
+    Return where packages come from: a list of dict: path, url (scheme and host), suite, origin, by.
+
+    origin: who made it, as its own Release file says; "" if that was never fetched.
+    """
+    rows = []
+    for name in [*system.glob("/etc/apt/sources.list"), *system.glob("/etc/apt/sources.list.d/*")]:
+        if name.endswith(".sources"):
+            rows += [(name, url, suite) for url, suite in _deb822(system.text(name))]
+        elif name.endswith(".list"):
+            lines = re.findall(r"^\s*deb\s+(?:\[.*?\]\s+)?(\S+)\s+(\S+)", system.text(name), re.MULTILINE)
+            rows += [(name, url, suite) for url, suite in lines]
+    return [_source(system, name, url, suite) for name, url, suite in rows]
+
+
+def _deb822(text):
+    for block in re.split(r"\n\s*\n", text):
+        fields = dict(re.findall(r"^(URIs|Suites|Types|Enabled):\s*(.*)$", block, re.MULTILINE))
+        if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
+            yield from ((url, suite) for url in fields.get("URIs", "").split() for suite in fields["Suites"].split())
+
+
+def _source(system, name, url, suite):
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    shown = f"{parts.scheme}://{host}"
+    listed = f"{host}{parts.path}".strip("/").replace("/", "_")
+    # Of a repository without suites there is no folder dists.
+    texts = [system.text(path, 5000) for path in system.glob(f"/var/lib/apt/lists/{listed}_dists_*Release")]
+    origins = [match[1] for text in texts if (match := re.search(r"^Origin:\s*(.*)$", text, re.MULTILINE))]
+    origin = next(iter(origins), "")
+    by = system.by(name) or (f"of {origin}" if origin in ("Debian", "Ubuntu") else "")
+    return {"path": name, "url": shown, "suite": suite, "origin": origin, "by": by}

@@ -1,0 +1,137 @@
+"""What a survey found, as lines for people; and which of it nobody has declared."""
+
+# The sections in which somebody has to answer for everything; the others only tell.
+ASKED = (
+    "listeners",
+    "units",
+    "cron",
+    "sites",
+    "databases",
+    "virtualenvs",
+    "conffiles",
+    "sources",
+    "folders",
+    "users",
+    "keys",
+)
+
+
+def unknown(found, servers=None):
+    """
+    Return a line (list of str) for everything that was found and that nobody answers for.
+
+    found (dict): section -> rows.
+    servers (dict): address -> name, for those who are connected.
+    """
+    rows = ((section, row) for section in ASKED for row in found[section])
+    return [line(section, row, servers) for section, row in rows if not row["by"] and _counts(section, row)]
+
+
+def _counts(section, row):
+    # Where packages come from is strange only if it is told, and none of the distribution's.
+    return section != "sources" or bool(row["origin"])
+
+
+def missing(found, plan):
+    """
+    Return a line (list of str) for every port that is declared in ``plan`` and where its unit does not listen.
+
+    Of the slots of a pool one has to.
+    """
+    served = {row["by"].removeprefix("service ") for row in found["listeners"] if row["by"].startswith("service ")}
+    pools = {f"{pool}-{slot}": pool for pool, slots in plan.get("slots", {}).items() for slot in slots}
+    alive = {pools[service] for service in served if service in pools}
+    return [
+        f"{one['protocol']}/{one['port']} of {one['service']}: {one['unit']} does not listen"
+        for one in plan.get("allow", ())
+        if one["service"] not in served and pools.get(one["service"]) not in alive
+    ]
+
+
+def line(section, row, servers=None):
+    """
+    Return what ``row`` (dict) of ``section`` (str) says, as a line (str).
+
+    servers (dict): address -> name, for those who are connected.
+    """
+    return f"{_NOUNS[section]} {_TEXTS[section](row)}{_peers(row, servers or {})}"
+
+
+def size(number):
+    """Return ``number`` (int) of bytes for people, such as ``2.4 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def _peers(row, servers):
+    peers = [servers.get(address, address) for address in row.get("peers", {})]
+    return f"; connected: {', '.join(peers)}" if peers else ""
+
+
+def _listener(row):
+    where = f"{row['protocol']} {row['address']}:{row['port']}"
+    origin = f"unit {row['unit']}" if row["unit"] else "of no unit"
+    package = f"package {row['package']}" if row["package"] else "of no package"
+    instead = f"; {row['instead_of']} is declared" if row.get("instead_of") else ""
+    gone = ", its program was removed" if row["deleted"] else ""
+    return f"{where}: {row['process'] or 'an unknown process'} ({origin}, {package}, user {row['user']}{gone}){instead}"
+
+
+def _unit(row):
+    told = [row["kind"] if row["kind"] != "unit" else "", "runs" if row.get("runs") else ""]
+    told += ["starts at boot" if row.get("enabled") else "", *row.get("commands", ())]
+    return f"{row['path']}: {', '.join(filter(None, told))}".rstrip(": ")
+
+
+def _cron(row):
+    return f"{row['where']}: {row['line']}" + (f" (user {row['user']})" if row["user"] else "")
+
+
+def _site(row):
+    to = f", to {', '.join(row['upstream'])}" if row["upstream"] else f", root {row['root']}" if row["root"] else ""
+    return f"{' '.join(row['names']) or 'without a name'} of {row['server']}, in {row['path']}{to}"
+
+
+_NOUNS = {
+    "listeners": "listener",
+    "units": "unit",
+    "cron": "cron",
+    "sites": "site",
+    "databases": "database",
+    "virtualenvs": "virtualenv",
+    "conffiles": "configuration",
+    "sources": "apt source",
+    "folders": "folder",
+    "users": "user",
+    "keys": "keys",
+    "services": "service",
+    "failed": "failed",
+    "timers": "timer",
+    "certificates": "certificate",
+    "disks": "disk",
+    "logins": "login",
+}
+_TEXTS = {
+    "listeners": _listener,
+    "units": _unit,
+    "cron": _cron,
+    "sites": _site,
+    "databases": lambda row: (
+        f"{row['name']} of {row['engine']}, {size(row['bytes'])}" + (f", {row['path']}" if row["path"] else "")
+    ),
+    "virtualenvs": lambda row: f"{row['path']}: {len(row['packages'])} packages",
+    "conffiles": lambda row: f"{row['path']} of {row['package']}: {row['change']}",
+    "sources": lambda row: f"{row['url']} {row['suite']} of {row['origin'] or 'nobody knows whom'}, in {row['path']}",
+    "folders": lambda row: f"{row['path']}: {size(row['bytes'])}",
+    "users": lambda row: f"{row['user']}: uid {row['uid']}, {row['shell']}",
+    "keys": lambda row: f"{row['path']}: {', '.join(row['keys'])}",
+    "services": lambda row: row["unit"],
+    "failed": str,
+    "timers": lambda row: f"{row['unit']}: starts {row['starts']}",
+    "certificates": lambda row: f"{row['path']}: {' '.join(row['names'])}, until {row['until']}",
+    "disks": lambda row: f"{row['mount']}: {row['used']} % of {size(row['bytes'])}",
+    "logins": lambda row: f"{row['user']} from {row['origin'] or 'here'}",
+}

@@ -1,0 +1,77 @@
+"""What is declared of a server, as its survey needs it: by the inventory, and by its states."""
+
+import re
+
+# Their functions say what is not to be there.
+_GONE = ("absent", "removed", "purged", "dead", "disabled", "masked")
+_FOLDERS = {("file", "directory"), ("file", "recurse")}
+
+
+def plan(pillar, high):
+    """
+    Return what ``insync_survey.survey`` is to take for declared (dict).
+
+    pillar (dict): the server's.
+    high (dict): its states, as ``state.show_highstate`` tells them: id -> state module -> what it is given.
+
+    Only what our states write themselves counts, and folders that they make for one purpose; so a hand-made file beside
+    theirs is still asked about.
+    """
+    states = [state for one in high.values() if isinstance(one, dict) for state in _states(one)]
+    return {
+        "allow": [{key: rule[key] for key in _RULE} for rule in pillar["firewall"]["allow"]],
+        "slots": pillar["slots"],
+        "known": pillar["survey"]["known"],
+        "files": sorted({name for state in states if state["module"] == "file" for name in state["names"]}),
+        "places": sorted({place for state in states for place in _places(state)}),
+        "users": sorted({"root", *(name for state in states if state["module"] == "user" for name in state["names"])}),
+        "databases": sorted({name for state in states for name in _databases(state)}),
+    }
+
+
+_RULE = ("service", "unit", "protocol", "port")
+
+
+def _states(one):
+    """Every state below an id, but for those that see to it that something is not there."""
+    for module, given in one.items():
+        if isinstance(given, list):
+            function = next((part for part in given if isinstance(part, str)), "")
+            arguments = {key: value for part in given if isinstance(part, dict) for key, value in part.items()}
+            if not function.endswith(_GONE):
+                names = arguments.get("names") or [arguments.get("name", "")]
+                names = [name if isinstance(name, str) else next(iter(name)) for name in names]
+                yield {"module": module, "function": function, "names": names, "arguments": arguments}
+
+
+def _places(state):
+    """The folders whose content is the state's business: its own, and what a state of ours is given as a path."""
+    if (state["module"], state["function"]) in _FOLDERS:
+        return [name for name in state["names"] if _deep(name)]
+    if state["module"].startswith("insync_"):
+        return [value for value in _texts(state["arguments"]) if _deep(value)]
+    return []
+
+
+def _deep(path):
+    """Whether ``path`` is one of a single purpose: no /etc, /var/lib or /usr/local/bin."""
+    depth = 3 if path.startswith(("/var/", "/usr/", "/etc/", "/home/")) else 2
+    return re.fullmatch(rf"(/[^/]+){{{depth},}}/?", path) is not None and not path.startswith("/etc/systemd")
+
+
+def _texts(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _databases(state):
+    if not re.search("mysql|postgres|database", f"{state['module']}.{state['function']}"):
+        return []
+    found = [*state["names"], state["arguments"].get("database"), *(state["arguments"].get("databases") or [])]
+    return [name for name in found if isinstance(name, str) and "/" not in name]

@@ -1,0 +1,145 @@
+"""Who listens on a server, and who is connected to that now; from /proc alone."""
+
+import collections
+import ipaddress
+import os
+import pathlib
+import pwd
+import re
+import struct
+
+import insync_survey_mask
+import insync_survey_units
+
+_LISTEN, _ESTABLISHED = "0A", "01"
+_KINDS = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
+PEERS = 20
+
+
+def listeners(system):
+    """
+    Return every socket of ``system`` (insync_survey_system.System) that waits for somebody.
+
+    A list of dict: protocol, address, port, process (without what might be a secret), user, unit, package, deleted
+    (its program was removed since), peers (who is connected: address -> number of connections), by.
+    """
+    if not system.live:
+        return []
+    waiting, connected = _sockets()
+    pids = _processes({row["inode"] for row in waiting})
+    found = []
+    for row in waiting:
+        process = _process(system, pids.get(row["inode"]))
+        peers = connected[row["protocol"], row["port"]]
+        shown = {key: row[key] for key in ("protocol", "address", "port")}
+        found.append({**shown, **process, "peers": dict(peers.most_common(PEERS)), **_declared(system, row, process)})
+    # Processes that share a port, and sockets of one process for both families, are one thing to ask about.
+    unique = {(one["protocol"], one["address"], one["port"], one["unit"]): one for one in found}
+    return sorted(unique.values(), key=lambda one: (one["port"], one["protocol"], one["address"]))
+
+
+def _sockets():
+    """([what waits], {(protocol, port): Counter of the addresses that are connected to it})."""
+    waiting, connected = [], collections.defaultdict(collections.Counter)
+    for table, wanted in _KINDS.items():
+        for line in _table(table):
+            local, remote, state, inode = line[1], line[2], line[3], line[9]
+            protocol = table.removesuffix("6")
+            address, port = _end(local)
+            if state == wanted and _end(remote)[1] == 0:
+                waiting.append({"protocol": protocol, "address": address, "port": port, "inode": inode})
+            elif state == _ESTABLISHED:
+                connected[protocol, port][_end(remote)[0]] += 1
+    return waiting, connected
+
+
+def _table(name):
+    try:
+        lines = pathlib.Path("/proc/net", name).read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return []
+    return [line.split() for line in lines]
+
+
+def _end(text):
+    raw, port = text.split(":")
+    words = bytes.fromhex(raw)
+    # Words of the machine's own byte order.
+    packed = struct.pack(f">{len(words) // 4}I", *struct.unpack(f"={len(words) // 4}I", words))
+    address = ipaddress.ip_address(packed)
+    return str(getattr(address, "ipv4_mapped", None) or address), int(port, 16)
+
+
+def _processes(inodes):
+    """{inode of a socket: pid of a process that has it}, the oldest one."""
+    found = {}
+    for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True):
+        try:
+            with os.scandir(f"/proc/{pid}/fd") as entries:
+                links = [os.readlink(entry.path) for entry in entries]
+        except OSError:
+            continue
+        for link in links:
+            match = re.fullmatch(r"socket:\[(\d+)\]", link)
+            if match and match[1] in inodes:
+                found[match[1]] = pid
+    return found
+
+
+def _process(system, pid):
+    """What may be told of the process ``pid``; of one that is gone, or the kernel's own, nothing is known."""
+    nothing = {"process": "", "user": "", "unit": "", "package": "", "deleted": False}
+    if pid is None:
+        return nothing
+    home = pathlib.Path("/proc", str(pid))
+    try:
+        exe, uid = os.readlink(home / "exe"), home.stat().st_uid
+        argv = home.joinpath("cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+        unit = unit_of(home.joinpath("cgroup").read_text(encoding="utf-8"))
+    except OSError:
+        return nothing
+    program = exe.removesuffix(" (deleted)")
+    return {
+        "process": insync_survey_mask.command(argv, program, os.path.isfile),
+        "user": _user(uid),
+        "unit": unit,
+        "package": system.owner(program),
+        "deleted": program != exe,
+    }
+
+
+def unit_of(cgroups):
+    """Return the unit (str) that ``cgroups``, the text of /proc/PID/cgroup, names; "" if it is none's."""
+    for line in cgroups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "name=systemd"):
+            units = re.findall(r"[^/]+\.(?:service|scope|socket)(?=/|$)", path)
+            # podman and docker have scopes of their own around a whole server.
+            units = [unit for unit in units if not unit.startswith(("libpod-", "docker-", "user@"))]
+            if units:
+                return units[-1].replace("\\x2d", "-")
+    return ""
+
+
+def _user(uid):
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _declared(system, row, process):
+    """By whom it is: a port of the inventory that its unit serves, or on loopback any unit that is somebody's."""
+    unit = process["unit"]
+    declared = [one for one in system.plan.get("allow", ()) if (one["protocol"], one["port"]) == _key(row)]
+    served = [one["service"] for one in declared if one["unit"] == unit]
+    if served:
+        return {"by": f"service {served[0]}"}
+    if ipaddress.ip_address(row["address"]).is_loopback:
+        return {"by": insync_survey_units.by(system, unit) if unit else ""}
+    expected = ", ".join(one["unit"] for one in declared)
+    return {"by": "", **({"instead_of": expected} if expected else {})}
+
+
+def _key(row):
+    return row["protocol"], row["port"]

@@ -1,0 +1,121 @@
+"""A server as the survey sees it: its files, its packages, and what our states have declared of it."""
+
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+# Where nobody's own things are, or too many of no interest.
+_SKIPPED = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/tmp", "/var/lib/dpkg", "/var/lib/apt"}
+
+
+class System:
+    """
+    A server.
+
+    root (str or pathlib.Path): where its files are; anything but / is a copy to be looked at, without its processes.
+    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``users`` and
+    ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
+    """
+
+    def __init__(self, root="/", plan=None):
+        self.root, self.plan = pathlib.Path(root), plan or {}
+        self.live = str(root) == "/"
+        self.cut_short = []
+        self._owners = None
+
+    def path(self, name):
+        """Return where the file ``name`` (str, absolute) is (pathlib.Path)."""
+        return self.root / str(name).lstrip("/")
+
+    def name(self, path):
+        """Return what the file at ``path`` (pathlib.Path) is called on the server (str)."""
+        return "/" + str(path.relative_to(self.root))
+
+    def glob(self, pattern):
+        """Return the names (list of str, sorted) of the files that ``pattern`` (str, absolute) fits."""
+        return sorted(self.name(path) for path in self.root.glob(pattern.lstrip("/")))
+
+    def text(self, name, limit=1_000_000):
+        """Return the text of ``name`` (str), at most ``limit`` characters; "" if there is none."""
+        try:
+            with self.path(name).open(encoding="utf-8", errors="replace") as file:
+                return file.read(limit)
+        except OSError:
+            return ""
+
+    def run(self, *command, seconds=15):
+        """Return what ``command`` (str) prints; "" if it fails, takes longer, or is not there."""
+        if not self.live:
+            return ""
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        options = {"capture_output": True, "text": True, "errors": "replace", "check": False, "env": environment}
+        try:
+            done = subprocess.run(command, timeout=seconds, stdin=subprocess.DEVNULL, **options)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout if done.returncode == 0 else ""
+
+    def owner(self, name):
+        """Return the package (str) that brings the file ``name`` (str); "" if none does."""
+        if self._owners is None:
+            self._owners = dict(self._listed())
+        # Since /bin and /lib are links into /usr, packages name files either way.
+        other = name.removeprefix("/usr") if name.startswith("/usr/") else f"/usr{name}"
+        return self._owners.get(name) or self._owners.get(other, "")
+
+    def _listed(self):
+        for file in self.root.glob("var/lib/dpkg/info/*.list"):
+            package = file.name.removesuffix(".list").split(":")[0]
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                yield line, package
+
+    def by(self, name):
+        """
+        Return why ``name`` (str), a path, is there: ``salt``, ``package <name>``, ``known: <why>``, "" if nobody knows.
+        """
+        if name in self.plan.get("files", ()) or any(_below(name, one) for one in self.plan.get("places", ())):
+            return "salt"
+        for pattern, why in self.plan.get("known", {}).items():
+            if pathlib.PurePath(name).match(pattern) or name == pattern:
+                return f"known: {why}"
+        package = self.owner(name)
+        return f"package {package}" if package else ""
+
+    def walk(self, tops, seconds=10, entries=60_000):
+        """
+        Yield an os.DirEntry of every file below ``tops`` (str) that are there, on the same file system.
+
+        seconds, entries (int): after so many it ends, and says so in ``cut_short``.
+        """
+        end = time.monotonic() + seconds
+        for top in tops:
+            folder = self.path(top)
+            if folder.is_dir() and not folder.is_symlink():
+                device = folder.stat().st_dev
+                for entry in self._below(folder, device):
+                    entries -= 1
+                    if entries < 0 or time.monotonic() > end:
+                        self.cut_short.append(f"{top}: too many files")
+                        return
+                    yield entry
+
+    def _below(self, folder, device):
+        waiting = [str(folder)]
+        while waiting:
+            try:
+                found = list(os.scandir(waiting.pop()))
+            except OSError:
+                continue
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    name = self.name(pathlib.Path(entry.path))
+                    if name not in _SKIPPED and entry.stat(follow_symlinks=False).st_dev == device:
+                        waiting.append(entry.path)
+                yield entry
+
+
+def _below(name, place):
+    """Whether ``name`` is ``place``, in it, or a release of it such as /opt/devpi-0123456789ab for /opt/devpi."""
+    return re.fullmatch(rf"{re.escape(place)}(-[0-9a-f]{{12}}(\.lock)?)?(/.*)?", name, re.DOTALL) is not None

@@ -1,0 +1,108 @@
+"""What systemd runs on a server, or used to be run by init, that no package brings."""
+
+import os
+import re
+
+import insync_survey_mask
+
+_PLACES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
+_FOLDERS = (*_PLACES[:1], "/usr/local/lib/systemd/system", "/etc/systemd/user", "/home/*/.config/systemd/user")
+_KINDS = "service|socket|timer|path|mount|automount|target|swap|slice"
+_GENERATED = ("/run/systemd/generator", "/run/systemd/generator.late", "/run/systemd/transient")
+
+
+def by(system, unit):
+    """
+    Return who brings ``unit`` (str), as ``system.by`` says it; "" for one that nobody does.
+
+    One that systemd made for a session or out of /etc/init.d or fstab is systemd's own, or the script's.
+    """
+    if unit.endswith(".scope"):
+        return ""
+    template = re.sub(r"@[^.]*\.", "@.", unit)
+    for place in _PLACES:
+        for name in dict.fromkeys((unit, template)):
+            file = f"{place}/{name}"
+            if system.path(file).exists():
+                return system.by(_target(system, file))
+    script = f"/etc/init.d/{unit.removesuffix('.service')}"
+    return system.by(script) if system.path(script).exists() else ""
+
+
+def units(system):
+    """
+    Return the units, drop-ins and init scripts of ``system`` that an administrator or our states have put there.
+
+    A list of dict: unit, path, kind, enabled, runs, commands (without what might be a secret), by.
+    """
+    rows = [_unit(system, name) for folder in _FOLDERS for name in system.glob(f"{folder}/*") if _is_unit(name)]
+    rows += [_drop_in(system, name) for name in system.glob("/etc/systemd/system/*.d/*.conf")]
+    rows += [_script(system, name) for name in system.glob("/etc/init.d/*") if not system.by(name)]
+    rows += [_script(system, "/etc/rc.local")] if system.text("/etc/rc.local", 10) else []
+    return [row for row in rows if row and not row["by"].startswith("package")]
+
+
+def running(system):
+    """Return the services (list of dict: unit, by) that run on ``system``, and those that have failed (list of str)."""
+    shown = system.run("systemctl", "list-units", "--type=service", "--all", "--plain", "--no-legend", "--full")
+    rows = [line.split() for line in shown.splitlines() if len(line.split()) > 3]
+    runs = [{"unit": row[0], "by": by(system, row[0])} for row in rows if row[3] == "running"]
+    return runs, [row[0] for row in rows if row[2] == "failed"]
+
+
+def timers(system):
+    """Return the timers of ``system`` (list of dict: unit, starts, by)."""
+    rows = (line.split() for line in system.run("systemctl", "list-timers", "--all", "--no-legend").splitlines())
+    found = [(row[-2], row[-1]) for row in rows if len(row) > 1 and row[-2].endswith(".timer")]
+    return [
+        {"unit": timer, "starts": starts, "by": by(system, timer) or _passing(system, timer)} for timer, starts in found
+    ]
+
+
+def _passing(system, unit):
+    """A timer that somebody started by systemd-run; a reboot forgets it."""
+    return "transient" if any(system.path(f"{place}/{unit}").exists() for place in _GENERATED) else ""
+
+
+def _is_unit(name):
+    return re.search(rf"\.({_KINDS})$", name) is not None
+
+
+def _target(system, file):
+    """Where a link leads that gives a unit another name."""
+    path = system.path(file)
+    target = os.readlink(path) if path.is_symlink() else file
+    return target if target.startswith("/") else f"{file.rsplit('/', 1)[0]}/{target}"
+
+
+def _unit(system, name):
+    target = _target(system, name)
+    if target == "/dev/null" or (target != name and system.by(target)):
+        # Masked, or only another name for a unit that is known.
+        return None
+    text = system.text(name, 100_000)
+    unit = name.rsplit("/", 1)[-1]
+    return {
+        "unit": unit,
+        "path": name,
+        "kind": "unit",
+        "enabled": bool(system.glob(f"/etc/systemd/system/*.wants/{unit}")),
+        "runs": system.run("systemctl", "is-active", unit).strip() == "active",
+        "commands": [_command(line) for line in re.findall(r"^\s*ExecStart\s*=\s*(\S.*)$", text, re.MULTILINE)],
+        "by": system.by(name),
+    }
+
+
+def _command(line):
+    return insync_survey_mask.shell(line.lstrip("-@:+!"))
+
+
+def _drop_in(system, name):
+    unit = name.split("/")[-2].removesuffix(".d")
+    return {"unit": unit, "path": name, "kind": "drop-in", "by": system.by(name)}
+
+
+def _script(system, name):
+    path = system.path(name)
+    kind = "init script" if os.access(path, os.X_OK) else "init script (switched off)"
+    return {"unit": name.rsplit("/", 1)[-1], "path": name, "kind": kind, "by": system.by(name)}
