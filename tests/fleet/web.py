@@ -104,17 +104,22 @@ _PIPE = (
 
 
 REDIS = """
-import json, sys, redis
+import json, sys, redis, redis.backoff, redis.retry
+
+def answer(client, command):
+    try:
+        return client.execute_command(*command)
+    except redis.RedisError as exc:
+        return f"{type(exc).__name__}: {exc}"
+
 ask = json.load(sys.stdin)
-try:
-    tls = {"ssl": True, "ssl_ca_certs": "/etc/insync/fleet-ca.crt", "decode_responses": True}
-    client = redis.Redis("redis.insync.internal", ask["port"], socket_timeout=5, **tls, **ask["login"])
-    print(json.dumps([client.execute_command(*command) for command in ask["commands"]]))
-except redis.RedisError as exc:
-    print(json.dumps(f"{type(exc).__name__}: {exc}"))
+tls = {"ssl": True, "ssl_ca_certs": "/etc/insync/fleet-ca.crt", "decode_responses": True, "socket_timeout": 5}
+# It would try a refused login again, for seconds.
+tls["retry"] = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+for login, commands in ask["asked"]:
+    client = redis.Redis("redis.insync.internal", ask["port"], **tls, **login)
+    print(json.dumps([answer(client, command) for command in commands]))
 """
-
-
 # Where the users of redis are, what they are called there, and which instance is theirs.
 REDIS_USERS = {
     "web": ("web02", "redis"),
@@ -123,18 +128,27 @@ REDIS_USERS = {
 }
 
 
-def redis(fleet, command, user="web", **login):
-    """Return what redis answers ``user``, or the error; ``login`` is username and password, its own if left out."""
-    answers = redis_all(fleet, [command], user, **login)
-    return answers if isinstance(answers, str) else answers[0]
+def redis(fleet, command, user="web"):
+    """Return what redis answers ``user``, or the error as a text."""
+    return redis_all(fleet, [command], user)[0]
 
 
-def redis_all(fleet, commands, user="web", **login):
-    """Return the list of what redis answers ``user`` to ``commands`` (list of lists), or the first error as a text."""
+def redis_all(fleet, commands, user="web"):
+    """Return the list of what redis answers ``user`` to ``commands`` (list of lists), errors as texts."""
+    login = {"username": user, "password": SECRETS["redis"][f"{user}_password"]}
+    return redis_as(fleet, [(login, commands)], user)[0]
+
+
+def redis_as(fleet, asked, user):
+    """
+    Return a list of lists: what the instance of ``user`` answers on a server of its.
+
+    asked (list of (dict, list)): logins (username and password), and what each asks.
+    """
     server, service = REDIS_USERS[user]
-    login = login or {"username": user, "password": SECRETS["redis"][f"{user}_password"]}
-    asked = json.dumps({"login": login, "port": INVENTORY["services"][service]["port"], "commands": commands})
-    return json.loads(fleet.ok(server, f"/insync/venv/{user}/bin/python", "-c", REDIS, stdin=asked))
+    told = json.dumps({"asked": asked, "port": INVENTORY["services"][service]["port"]})
+    said = fleet.ok(server, f"/insync/venv/{user}/bin/python", "-c", REDIS, stdin=told)
+    return [json.loads(line) for line in said.splitlines()]
 
 
 def active_unit(fleet, server, app="web"):
