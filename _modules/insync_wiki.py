@@ -47,7 +47,7 @@ def export_wiki(*more, test=False, **kwargs):
     """
     insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
-    run = insync_verb.called("wiki", "insync.export_wiki", {**kwargs}, (), __grains__["id"], test)
+    run = insync_verb.called("wiki", "insync.export_wiki", kwargs, ("test",), __grains__["id"], test)
     bucket = _store()
     with run as (journal, done):
         if test:

@@ -71,18 +71,17 @@ def _route_to_private(fleet):
 
 
 HELLO = """
-import json, socket, sys, urllib.error, urllib.request
-address, port, health = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+import http.client, json, socket, sys
+address, port, health, name = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
 with socket.create_connection((address, port), 10) as connection:
     connection.settimeout(10)
     banner = health.get("banner", "").encode()
     assert connection.recv(len(banner)) == banner if banner else True
 if "http" in health:
-    try:
-        status = urllib.request.urlopen(f"http://{address}:{port}{health['http']['path']}", timeout=10).status
-    except urllib.error.HTTPError as answer:
-        sys.exit(f"{answer.code}: {answer.read().decode()}")
-    assert status == health["http"]["status"], status
+    asked = http.client.HTTPConnection(address, port, timeout=10)
+    asked.request("GET", health["http"]["path"], headers={"Host": name})
+    answer = asked.getresponse()
+    assert answer.status == health["http"]["status"], f"{answer.status}: {answer.read().decode()}"
 """
 
 
@@ -93,7 +92,18 @@ def test_a_declared_client_finds_every_service_healthy(fleet, server):
         # The only one may be the server itself.
         client = next((one for one, other, what in FLOWS if (other, what) == (server, name)), server)
         address = INVENTORY["hosts"][server][service["network"]]
-        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), json.dumps(service["health"]))
+        asked = [address, str(service["port"]), json.dumps(service["health"])]
+        fleet.ok(client, "python3", "-c", HELLO, *asked, _name(server, service) or address)
+
+
+def _name(server, service):
+    """A public name of ``server``, if that is what the service is asked by: nginx knows no other."""
+    offered = [
+        one for one in insync_inventory.services_of(INVENTORY, server).values() if one["unit"] == service["unit"]
+    ]
+    names = [name for one in offered for name in one.get("names", [])]
+    names += [one["name"] for one in INVENTORY["zones"]["redirects"] if one["host"] == server]
+    return names[0] if service["network"] == "public" and names else ""
 
 
 def _in_use(fleet, server):
