@@ -92,8 +92,8 @@ def lifecycle():
     """
     Print the servers that are candidates for removal or merging, why, and what keeps them.
 
-    Returns a list of dict: server, for, reason, waits_for, frozen, still_used (what of it the inventory has others use:
-    services with their clients, public names, redirects), surveyed (when last, "never").
+    Returns a list of dict: server, for, reason, waits_for, frozen, surveyed (when last, or "never"), still_used (what
+    of it the inventory has others use: services with their clients, public names, redirects).
 
     CLI Example:
 
@@ -105,6 +105,8 @@ def lifecycle():
     rows = insync_lifecycle.candidates(_inventory())
     for row in rows:
         row["surveyed"] = next(iter(insync_survey_records.dates(row["server"])[-1:]), "never")
+        # The longest column last.
+        row["still_used"] = row.pop("still_used")
     return {"data": rows, "outputter": "insync_table"}
 
 

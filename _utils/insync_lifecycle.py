@@ -46,8 +46,9 @@ def _service(inventory, host, name):
     ]
     if not clients:
         return ""
-    others = [one for one in inventory["hosts"] if one != host and name in insync_inventory.services_of(inventory, one)]
     environment = insync_inventory.environment_of(inventory, host)
+    alike = [one for one in inventory["hosts"] if insync_inventory.environment_of(inventory, one) == environment]
+    others = [one for one in alike if one != host and name in insync_inventory.services_of(inventory, one)]
     names = insync_inventory.names_of(inventory["services"][name], environment)
     text = f"{name} ({', '.join(names)})" if names else name
     return f"{text} by {', '.join(clients)}" + (f", as on {', '.join(others)}" if others else "")

@@ -56,16 +56,13 @@ def _told(line, user):
     if not line or line.startswith("#") or re.match(r"\w+\s*=", line):
         return None
     match = _WHEN.fullmatch(line)
-    if not match:
+    if not match or not all(_FIELD.fullmatch(field) for field in match[1].split()):
+        # No line of a crontab: which of its words is a program nobody can tell.
         return {"user": user or "", "line": insync_survey_mask.HIDDEN}
     when, rest = match[1], match[2]
     if user is None:
         user, _, rest = rest.partition(" ")
     # Behind a percent sign follows what the command reads.
     shown = insync_survey_mask.shell(re.split(r"(?<!\\)%", rest.strip())[0])
-    fields = [_shown(_FIELD, field) for field in when.split()]
-    return {"user": _shown(_USER, user), "line": f"{' '.join(fields)} {shown}"}
-
-
-def _shown(form, text):
-    return text if form.fullmatch(text) else insync_survey_mask.HIDDEN
+    user = user if _USER.fullmatch(user) else insync_survey_mask.HIDDEN
+    return {"user": user, "line": f"{' '.join(when.split())} {shown}"}

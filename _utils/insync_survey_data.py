@@ -21,16 +21,6 @@ def databases(system, files):
     return [*_mysql(system), *_postgresql(system), *_redis(system), *_sqlite(system, files)]
 
 
-def _named(system, name, path):
-    """By whom a database is: our states name it, or look after the folder of its file."""
-    return "salt" if name in system.plan.get("databases", ()) else _kept(system, path)
-
-
-def _kept(system, path):
-    by = system.by(path)
-    return by or next((one for one in map(system.by, map(str, pathlib.PurePath(path).parents)) if one == "salt"), "")
-
-
 def _mysql(system):
     for name in system.glob("/var/lib/mysql/*/"):
         database = re.sub(r"@([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), name.rsplit("/", 1)[-1])
@@ -58,14 +48,14 @@ def _redis(system):
         path = system.path(name)
         paths = [path] if path.is_file() else list(path.iterdir())
         size = sum(one.stat().st_size for one in paths if one.is_file())
-        yield {"engine": "redis", "name": path.name, "path": name, "bytes": size, "by": _kept(system, name)}
+        yield {"engine": "redis", "name": path.name, "path": name, "bytes": size, "by": system.kept_by(name)}
 
 
 def _sqlite(system, files):
     for name, size in files:
         if size >= 512 and _begins(system.path(name), _SQLITE):
-            row = {"engine": "sqlite", "name": name.rsplit("/", 1)[-1], "path": name, "bytes": size}
-            yield {**row, "by": _named(system, row["name"], name)}
+            by = system.kept_by(name)
+            yield {"engine": "sqlite", "name": name.rsplit("/", 1)[-1], "path": name, "bytes": size, "by": by}
 
 
 def _begins(path, magic):
@@ -103,7 +93,7 @@ def virtualenvs(system, folders):
     for folder in folders:
         infos = system.glob(f"{folder}/lib/python*/site-packages/*.dist-info")
         packages = sorted(name.rsplit("/", 1)[-1].removesuffix(".dist-info").replace("-", "==", 1) for name in infos)
-        found.append({"path": folder, "packages": packages, "by": _kept(system, folder)})
+        found.append({"path": folder, "packages": packages, "by": system.kept_by(folder)})
     return found
 
 
@@ -117,7 +107,7 @@ def large(system, files):
     for name, size in files:
         folder = "/".join(name.split("/")[: 4 if name.startswith(("/var/", "/usr/")) else 3])
         sizes[folder] = sizes.get(folder, 0) + size
-    rows = [{"path": folder, "bytes": size, "by": _kept(system, folder)} for folder, size in sizes.items()]
+    rows = [{"path": folder, "bytes": size, "by": system.kept_by(folder)} for folder, size in sizes.items()]
     return sorted((row for row in rows if row["bytes"] >= _LARGE), key=lambda row: -row["bytes"])
 
 

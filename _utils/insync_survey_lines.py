@@ -129,7 +129,7 @@ _TEXTS = {
     "users": lambda row: f"{row['user']}: uid {row['uid']}, {row['shell']}",
     "keys": lambda row: f"{row['path']}: {', '.join(row['keys'])}",
     "services": lambda row: row["unit"],
-    "failed": str,
+    "failed": lambda row: row["unit"],
     "timers": lambda row: f"{row['unit']}: starts {row['starts']}",
     "certificates": lambda row: f"{row['path']}: {' '.join(row['names'])}, until {row['until']}",
     "disks": lambda row: f"{row['mount']}: {row['used']} % of {size(row['bytes'])}",

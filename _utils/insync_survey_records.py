@@ -73,9 +73,8 @@ def _lines(found, servers):
 def _of_row(section, row):
     if section == "virtualenvs":
         return [f"virtualenv {row['path']}: {package}" for package in row["packages"]] or [f"virtualenv {row['path']}"]
-    if isinstance(row, dict):
-        row = {**row, "peers": {}, "bytes": 0}
-    return [insync_survey_lines.line(section, row).replace(", 0 B", "").replace(": 0 B", "")]
+    line = insync_survey_lines.line(section, {**row, "peers": {}, "bytes": 0})
+    return [line.replace(", 0 B", "").replace(": 0 B", "")]
 
 
 def against(inventory, host, survey):

@@ -24,6 +24,7 @@ class System:
         self.live = str(root) == "/"
         self.cut_short = []
         self._owners = None
+        self._places = [*self.plan.get("places", ()), *self._of_units()]
 
     def path(self, name):
         """Return where the file ``name`` (str, absolute) is (pathlib.Path)."""
@@ -75,13 +76,26 @@ class System:
         """
         Return why ``name`` (str), a path, is there: ``salt``, ``package <name>``, ``known: <why>``, "" if nobody knows.
         """
-        if name in self.plan.get("files", ()) or any(_below(name, one) for one in self.plan.get("places", ())):
+        if name in self.plan.get("files", ()) or any(_below(name, one) for one in self._places):
             return "salt"
         for pattern, why in self.plan.get("known", {}).items():
             if pathlib.PurePath(name).match(pattern) or name == pattern:
                 return f"known: {why}"
         package = self.owner(name)
         return f"package {package}" if package else ""
+
+    def kept_by(self, name):
+        """Return who keeps data at ``name`` (str): as ``by``, or the package whose own folder in /var/lib it is in."""
+        folders = [str(folder) for folder in pathlib.PurePath(name).parents if folder.is_relative_to("/var/lib")]
+        owners = [owner for folder in folders[:-1] if (owner := self.owner(folder)) and owner != "base-files"]
+        return self.by(name) or (f"package {owners[-1]}" if owners else "")
+
+    def _of_units(self):
+        """Where units of ours keep their data."""
+        for name in self.plan.get("files", ()):
+            if name.startswith("/etc/systemd/system/"):
+                for line in re.findall(r"^StateDirectory=(.*)$", self.text(name), re.MULTILINE):
+                    yield from (f"/var/lib/{folder}" for folder in line.split() if not folder.startswith("/"))
 
     def walk(self, tops, seconds=10, entries=60_000):
         """

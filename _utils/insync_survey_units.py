@@ -43,11 +43,11 @@ def units(system):
 
 
 def running(system):
-    """Return the services (list of dict: unit, by) that run on ``system``, and those that have failed (list of str)."""
+    """Return the services (list of dict: unit, by) that run on ``system``, and those that have failed (list of dict: unit)."""
     shown = system.run("systemctl", "list-units", "--type=service", "--all", "--plain", "--no-legend", "--full")
     rows = [line.split() for line in shown.splitlines() if len(line.split()) > 3]
     runs = [{"unit": row[0], "by": by(system, row[0])} for row in rows if row[3] == "running"]
-    return runs, [row[0] for row in rows if row[2] == "failed"]
+    return runs, [{"unit": row[0]} for row in rows if row[2] == "failed"]
 
 
 def timers(system):
