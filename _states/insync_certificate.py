@@ -7,7 +7,7 @@ import shutil
 import urllib.parse
 
 import insync_certificate
-from salt.exceptions import CommandExecutionError, SaltException
+from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
 
 __virtualname__ = "insync_certificate"
 
@@ -53,16 +53,19 @@ def self_signed(name, domains):
     return {**ret, "changes": changes, "comment": f"{name} is made, self-signed"}
 
 
-def issued(name, domains, port, directory="", email=""):
+def issued(name, domains, port=None, dns=None, directory="", email=""):
     """
     Have the certificate ``name`` issued by the CA, and installed by certbot's deploy hooks.
 
-    The CA is asked only if the certificate is not from it, lacks a name, or expires within 30 days, which certbot's own
-    timer should not let happen. One that is issued but not installed is installed.
+    The CA is asked only if the certificate is not from it, lacks a name, would be renewed in another way, or expires
+    within 30 days, which certbot's own timer should not let happen. One that is issued but not installed is installed.
 
     name (str): path of the PEM file, whose name without ``.pem`` certbot knows it by.
     domains (list of str): the DNS names.
-    port (int): the port on loopback that the CA's question reaches through whatever serves port 80.
+    port (int): the port on loopback that the CA's question reaches through whatever serves port 80 (http-01).
+    dns (dict): instead of it, and the only way for wildcards, how certbot puts a record into the names' zones (dns-01):
+        provider (str: of a certbot plugin that is installed, such as rfc2136), credentials (str: path of the plugin's
+        file) and propagation_seconds (int).
     directory (str): URL of the CA's directory; without it, certbot's own CA.
     email (str): where the CA writes to; without it, nowhere.
 
@@ -75,8 +78,10 @@ def issued(name, domains, port, directory="", email=""):
             - port: 8402
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is issued and in use"}
-    lineage = _CERTBOT / "live" / pathlib.Path(name).stem
-    why = _why_order(lineage, domains, directory)
+    if bool(port) is bool(dns):
+        raise SaltInvocationError("give one of port and dns")
+    lineage, way = _CERTBOT / "live" / pathlib.Path(name).stem, insync_certificate.way(port, dns)
+    why = _why_order(lineage, domains, directory, way)
     changes = {"certificate": {"old": why, "new": "issued"}} if why else {}
     if why or not _installed(name, lineage):
         changes["installed"] = name
@@ -87,25 +92,23 @@ def issued(name, domains, port, directory="", email=""):
         return {**ret, "changes": changes, "result": None, "comment": comment}
     try:
         if why:
-            _order(lineage, domains, port, directory, email)
+            _order(lineage, domains, way, directory, email)
         _install(name, lineage, domains)
     except SaltException as exc:
         return {**ret, "result": False, "comment": f"no new certificate for {', '.join(domains)}: {exc}"}
     return {**ret, "changes": changes}
 
 
-def _why_order(lineage, domains, directory):
+def _why_order(lineage, domains, directory, way):
     why = insync_certificate.why_order(_read(lineage / "fullchain.pem"), domains, _now())
     renewal = _read(_CERTBOT / "renewal" / f"{lineage.name}.conf").decode()
-    if not why and f"server = {directory or _DEFAULT}\n" not in renewal:
-        return "the current one is from another CA"
-    return why
+    return why or insync_certificate.why_not_renewed(renewal, directory or _DEFAULT, way)
 
 
-def _order(lineage, domains, port, directory, email):
+def _order(lineage, domains, way, directory, email):
     command = ["/usr/bin/certbot", "certonly", "--non-interactive", "--agree-tos", "--force-renewal"]
     command += ["--cert-name", lineage.name, "--renew-with-new-domains", "--key-type", "ecdsa"]
-    command += ["--standalone", "--http-01-address", "127.0.0.1", "--http-01-port", str(port)]
+    command += [word for option, value in way.items() for word in (f"--{option}", value)]
     command += ["--email", email] if email else ["--register-unsafely-without-email"]
     command += ["--server", directory] if directory else []
     for domain in domains:

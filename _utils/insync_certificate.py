@@ -70,6 +70,38 @@ def why_order(pem, names, now):
     return ""
 
 
+def way(port=None, dns=None):
+    """
+    Return how the CA is shown that the names are ours, as certbot's options: {option: value}, all str.
+
+    port (int): the CA asks by http, and certbot answers at this port on loopback.
+    dns (dict): certbot puts a record into the names' zones: provider, credentials (path), propagation_seconds.
+    """
+    if not dns:
+        return {"authenticator": "standalone", "http-01-address": "127.0.0.1", "http-01-port": str(port)}
+    plugin = f"dns-{dns['provider']}"
+    options = {"credentials": str(dns["credentials"]), "propagation-seconds": str(dns["propagation_seconds"])}
+    return {"authenticator": plugin, **{f"{plugin}-{option}": value for option, value in options.items()}}
+
+
+def why_not_renewed(renewal, server, options):
+    """
+    Return why certbot's timer would not renew the certificate as declared (str), or "".
+
+    renewal (str): what certbot has noted for its renewal. server (str): the URL of the CA's directory.
+    options (dict): as ``way`` returns it.
+    """
+    noted = dict(line.split(" = ", 1) for line in renewal.splitlines() if " = " in line)
+    if noted.get("server") != server:
+        return "the current one is from another CA"
+    for option, value in options.items():
+        # As it names them in there: http01_port, dns_rfc2136_credentials.
+        name = option.replace("http-01", "http01").replace("-", "_") if option != "authenticator" else option
+        if noted.get(name) != value:
+            return f"the current one would be renewed with {option} {noted.get(name)}, not {value}"
+    return ""
+
+
 def _names(certificate):
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)

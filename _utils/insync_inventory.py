@@ -13,6 +13,8 @@ WORLD = "world"
 PRODUCTION = "production"
 GATEWAY = "ssh_gateway"
 MASTER = "salt_master"
+# Who answers for the names of zones.yaml.
+REDIRECTS = "redirects"
 SSH_UNIT = "ssh.service"
 
 
@@ -353,7 +355,9 @@ def slice_for(inventory, host):
 
     A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools,
     clients (of what it offers, by role, their private addresses), names (public, that it needs a certificate for),
-    public_names (of every service that has some), endpoints, sshd, salt.
+    wildcard_names (the same, of one that is proven by DNS), public_names (of every service that has some; of the
+    redirects its own), redirects (what it leads elsewhere), certificates (as ``certificates`` tells), endpoints, sshd,
+    salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -377,7 +381,10 @@ def slice_for(inventory, host):
         "pools": all_pools(inventory),
         "clients": _client_addresses(inventory, host),
         "names": _names(inventory, host),
-        "public_names": _public_names(inventory, environment),
+        "wildcard_names": _wildcard_names(inventory, host),
+        "public_names": _public_names(inventory, host),
+        "redirects": redirects_of(inventory, host),
+        "certificates": certificates(inventory, host),
         "endpoints": endpoints(seen),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},
@@ -395,14 +402,56 @@ def _client_addresses(inventory, host):
     return {role: [hosts[client]["private"] for client in hosts if client in found[role]] for role in sorted(found)}
 
 
+def redirects_of(inventory, host):
+    """
+    Return what ``host`` (str) leads elsewhere; raises as ``roles_of`` does.
+
+    A list of dict: name, or ``*.domain`` for every name below it, and to, a URL without a slash at its end.
+    """
+    if REDIRECTS not in roles_of(inventory, host):
+        return []
+    redirects = [one for one in inventory["zones"]["redirects"] if one["host"] == host]
+    return [{"name": one["name"], "to": one["to"].rstrip("/")} for one in redirects]
+
+
+def certificates(inventory, host):
+    """
+    Return what ``host`` (str) has to show certificates for; raises as ``roles_of`` does.
+
+    A list of dict: service, network, address, port, and name: that under which it is asked; the CA of public ones is a
+    public one, of private ones the fleet's own.
+    """
+    found, names = [], _public_names(inventory, host)
+    for name, service in services_of(inventory, host).items():
+        asked = [_peer(inventory, host)["fqdn"]] if service.get("tls") else []
+        if service["network"] == "public" and service["unit"] != SSH_UNIT:
+            asked = names.get(name, [])
+        where = {"address": inventory["hosts"][host][service["network"]], "port": service["port"]}
+        found += [{"service": name, "network": service["network"], **where, "name": one} for one in asked]
+    return found
+
+
 def _names(inventory, host):
     offered = [service for service in services_of(inventory, host).values() if service["unit"] != SSH_UNIT]
+    environment, covered = environment_of(inventory, host), set(_wildcard_names(inventory, host))
+    led = {one["name"] for one in redirects_of(inventory, host)}
+    led = {name for name in led if not {name, f"*.{name.partition('.')[2]}"} & covered}
+    return sorted({name for service in offered for name in names_of(service, environment)} | led)
+
+
+def _wildcard_names(inventory, host):
+    """Of each wildcard the name itself and its domain, which the same DNS record proves."""
+    wildcards = [one["name"] for one in redirects_of(inventory, host) if one["name"].startswith("*.")]
+    return [name for wildcard in wildcards for name in (wildcard, wildcard[2:])]
+
+
+def _public_names(inventory, host):
     environment = environment_of(inventory, host)
-    return sorted({name for service in offered for name in names_of(service, environment)})
-
-
-def _public_names(inventory, environment):
     found = {name: names_of(service, environment) for name, service in inventory["services"].items()}
+    led = [one["name"] for one in redirects_of(inventory, host)]
+    # As with other sites, those that show a certificate have the names.
+    secure = [name for name, one in inventory["services"].items() if "http" not in one["health"]]
+    found |= {name: led for name in secure if inventory["services"][name]["role"] == REDIRECTS}
     return {name: names for name, names in found.items() if names}
 
 

@@ -15,6 +15,7 @@ from insync_inventory import (
     GATEWAY,
     MASTER,
     PRODUCTION,
+    REDIRECTS,
     SSH_UNIT,
     WORLD,
     InventoryError,
@@ -159,7 +160,8 @@ def _frozen(inventory):
         if host.get("frozen") and "candidate" not in host:
             yield f"hosts.yaml: {name}.frozen: only a candidate for removal or merging is frozen"
         if host.get("frozen") and host["roles"]:
-            yield f"hosts.yaml: {name}.frozen: it plays {', '.join(host['roles'])}, which needs packages; strike one off"
+            roles = ", ".join(host["roles"])
+            yield f"hosts.yaml: {name}.frozen: it plays {roles}, which needs packages; strike one off"
 
 
 def _retired(inventory):
@@ -317,9 +319,18 @@ def _redirects(inventory):
         host = redirect["host"]
         if host not in hosts:
             yield f"zones.yaml: redirects.{index}.host: there is no server '{host}'{hint(host, hosts)}"
+        elif REDIRECTS not in roles_of(inventory, host):
+            yield f"zones.yaml: redirects.{index}.host: {host} does not play '{REDIRECTS}'"
+        target = urllib.parse.urlsplit(redirect["to"])
+        if target.query or target.fragment:
+            yield f"zones.yaml: redirects.{index}.to: no ? and no #: the path and query of what was asked come there"
         circle = _circle(redirect, redirects, served)
         if circle:
             yield f"zones.yaml: redirects.{index}.to: leads in a circle: {' -> '.join(circle)}"
+    named = {redirect["host"] for redirect in redirects}
+    for host in hosts_with(inventory, REDIRECTS):
+        if host not in named:
+            yield f"hosts.yaml: {host}.roles: plays '{REDIRECTS}', but no redirect of zones.yaml names it as its host"
 
 
 def _circle(redirect, redirects, served):

@@ -21,6 +21,9 @@ ACME_PORT = 14000
 ACME_MANAGEMENT_PORT = 15000
 SMTP_PORT = 587
 PROXY_PORT = 8888
+# Of the name server that takes signed updates, and the key that it knows.
+UPDATES_PORT = 5300
+UPDATES_KEY, UPDATES_ALGORITHM = "insync-acme", "hmac-sha512"
 SERVICES = ("acme", "smtp", "proxy", "s3")
 
 WEB_CA = STATE / "web-ca"
@@ -52,6 +55,9 @@ def pillar(lab):
     index, _ = machine_index()
     upstream = {"upstream": index} if index else {}
     where = {"endpoint": f"https://{store}", "region": s3.REGION}
+    dns = {"provider": "rfc2136", "server": lab["cloud"]["public"], "port": UPDATES_PORT, "key": UPDATES_KEY}
+    # Nobody has to wait until other name servers have heard of a record.
+    dns |= {"algorithm": UPDATES_ALGORITHM.upper(), "propagation_seconds": 1}
     return {
         "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
@@ -62,6 +68,7 @@ def pillar(lab):
                 "store": where,
             }
         },
+        "redirects": {"acme": {"dns": dns}},
         "wiki": {"mediawiki": {"archive": where}},
     }
 
@@ -116,13 +123,17 @@ def files(settings, directory=WEB_CA):
     lab = settings.lab
     acme, smtp, _, store = names(lab)
     others = names(lab) | dict.fromkeys(s3.public_names(lab), lab["cloud"]["public"])
-    records = network.dns_config(settings.inventory, others)
+    zones = _wildcard_zones(settings.inventory)
+    challenges = [(f"_acme-challenge.{zone}", f"127.0.0.1#{UPDATES_PORT}") for zone in zones]
+    records = network.dns_config(settings.inventory, others, challenges)
     found = [
         File("/etc/dnsmasq.d/fleet.conf", records, "dnsmasq.service"),
         File("/etc/pebble/config.json", _pebble_config(), "pebble.service"),
         File("/etc/smtp-sink/password", _smtp_password(), "smtp-sink.service", "0600"),
         File("/etc/tinyproxy/tinyproxy.conf", _proxy_config(settings.subnets["public"]), "tinyproxy.service"),
         File("/etc/nginx/nginx.conf", s3.nginx_config(lab), "nginx.service"),
+        File("/etc/acme-dns/named.conf", _updates_config(zones), "acme-dns.service", "0600"),
+        *(File(f"/etc/acme-dns/{zone}.zone", _ZONE, "acme-dns.service") for zone in zones),
     ]
     served = {"pebble": [acme], "smtp-sink": [smtp], "nginx": [store, *s3.public_names(lab)]}
     for service, called in served.items():
@@ -172,8 +183,52 @@ def _pebble_config():
 
 
 def _smtp_password():
-    fakes = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))
-    return fakes["conf_server"]["smtp_password"]
+    return _fake("conf_server", "smtp_password")
+
+
+def _fake(role, key):
+    return yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))[role][key]
+
+
+def _wildcard_zones(inventory):
+    names = [redirect["name"] for redirect in inventory["zones"]["redirects"]]
+    return sorted(name[2:] for name in names if name.startswith("*."))
+
+
+# Of each zone that the CA asks about it has nothing but what certbot puts there.
+_ZONE = """\
+$TTL 60
+@ SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 1
+@ NS ns.invalid.
+"""
+_UPDATES = """\
+# Made by the lab: a name server that takes signed updates (RFC 2136), as a provider's does.
+options {
+    directory "/run/acme-dns";
+    pid-file none;
+    session-keyfile none;
+    listen-on port %(port)s { any; };
+    listen-on-v6 { none; };
+    recursion no;
+    allow-transfer { none; };
+    dnssec-validation no;
+};
+controls { };
+key "%(key)s" { algorithm %(algorithm)s; secret "%(secret)s"; };
+"""
+_UPDATES_ZONE = """\
+zone "%(zone)s" {
+    type primary;
+    file "/run/acme-dns/%(zone)s.zone";
+    update-policy { grant %(key)s name _acme-challenge.%(zone)s. TXT; };
+};
+"""
+
+
+def _updates_config(zones):
+    facts = {"port": UPDATES_PORT, "key": UPDATES_KEY, "algorithm": UPDATES_ALGORITHM}
+    facts["secret"] = _fake("redirects", "dns_credential")
+    return _UPDATES % facts + "".join(_UPDATES_ZONE % {**facts, "zone": zone} for zone in zones)
 
 
 def _proxy_config(subnet):

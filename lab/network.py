@@ -56,12 +56,13 @@ def create(subnets):
         _create(UPLINK)
 
 
-def dns_config(inventory, others):
+def dns_config(inventory, others, elsewhere=()):
     """
     Return the dnsmasq configuration of the public DNS: the services' names and the redirects, from the inventory.
 
     inventory (dict): as insync_inventory.load returns it.
     others (dict): further names and their addresses.
+    elsewhere (iterable): (name, server as dnsmasq takes it) of what another name server is asked.
     """
     hosts, records = inventory["hosts"], []
     for server, host in hosts.items():
@@ -71,6 +72,7 @@ def dns_config(inventory, others):
     records += [(redirect["name"], hosts[redirect["host"]]["public"]) for redirect in inventory["zones"]["redirects"]]
     records += others.items()
     lines = ["# Made from the inventory by the lab.", "no-resolv", "no-hosts", "bind-dynamic"]
+    lines += [f"server=/{name}/{server}" for name, server in elsewhere]
     return "\n".join([*lines, *map(_record, dict.fromkeys(records))]) + "\n"
 
 

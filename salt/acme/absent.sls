@@ -1,6 +1,30 @@
-{#- The certificate and the CA's account of a server that has no public name any more. -#}
-{%- from 'acme/map.jinja' import folder, names with context %}
-{%- if not names %}
+{#- What a server without public names has no use for: the certificates, the CA's account, the key to the DNS. -#}
+{%- from 'acme/map.jinja' import certificate, dns_credentials, folder, names, wildcard_certificate, wildcard_names with context %}
+{#- One that is not served is not to be renewed either. #}
+{%- for path, domains in [(certificate, names), (wildcard_certificate, wildcard_names)] if not domains %}
+{%- set name = path.split('/')[-1].removesuffix('.pem') %}
+
+acme-absent-{{ name }}:
+  file.absent:
+    - names:
+      - {{ path }}
+      - /etc/letsencrypt/archive/{{ name }}
+      - /etc/letsencrypt/live/{{ name }}
+      - /etc/letsencrypt/renewal/{{ name }}.conf
+{%- endfor %}
+{%- if not wildcard_names %}
+
+acme-absent-dns-credentials:
+  file.absent:
+    - name: {{ dns_credentials }}
+
+acme-absent-dns-packages:
+  pkg.removed:
+    - pkgs:
+      - python3-certbot-dns-digitalocean
+      - python3-certbot-dns-rfc2136
+{%- endif %}
+{%- if not names and not wildcard_names %}
 
 acme-absent-timer:
   insync_unit.absent:

@@ -1,6 +1,7 @@
-{#- The certificate of the public names: self-signed until the CA has issued one, then renewed by a timer. Whoever serves it
-    puts a hook into renewal-hooks/deploy/ and is up before acme-certificate. -#}
-{%- from 'acme/map.jinja' import certificate, directory, email, folder, names, port with context %}
+{#- The certificates of the public names: self-signed until the CA has issued one, then renewed by a timer. Whoever serves them
+    puts a hook into renewal-hooks/deploy/ and is up before acme-certificate and acme-wildcard-certificate. -#}
+{%- from 'acme/map.jinja' import certificate, directory, dns, dns_credentials, email, folder, names, port with context %}
+{%- from 'acme/map.jinja' import wildcard_certificate, wildcard_names with context %}
 
 acme-package:
   pkg.installed:
@@ -13,6 +14,7 @@ acme-certificates:
     - group: root
     - mode: '0755'
     - makedirs: True
+{%- if names %}
 
 acme-self-signed:
   insync_certificate.self_signed:
@@ -31,6 +33,49 @@ acme-certificate:
     - require:
       - pkg: acme-package
       - insync_certificate: acme-self-signed
+{%- endif %}
+{%- if wildcard_names %}
+
+{#- The CA wants the names below a wildcard to be proven by a record in their zone. #}
+acme-dns-package:
+  pkg.installed:
+    - pkgs: [python3-certbot-dns-{{ dns.provider }}]
+
+acme-dns-credentials:
+  file.managed:
+    - name: {{ dns_credentials }}
+    - source: salt://acme/files/dns-challenge.ini.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0600'
+    - show_changes: False
+    - require:
+      - file: acme-certificates
+
+acme-wildcard-self-signed:
+  insync_certificate.self_signed:
+    - name: {{ wildcard_certificate }}
+    - domains: {{ wildcard_names | tojson }}
+    - require:
+      - file: acme-certificates
+
+acme-wildcard-certificate:
+  insync_certificate.issued:
+    - name: {{ wildcard_certificate }}
+    - domains: {{ wildcard_names | tojson }}
+    - directory: '{{ directory }}'
+    - email: '{{ email }}'
+    - dns:
+        provider: {{ dns.provider }}
+        credentials: {{ dns_credentials }}
+        propagation_seconds: {{ dns.propagation_seconds }}
+    - require:
+      - pkg: acme-package
+      - pkg: acme-dns-package
+      - file: acme-dns-credentials
+      - insync_certificate: acme-wildcard-self-signed
+{%- endif %}
 
 acme-renewal:
   service.running:

@@ -1,5 +1,5 @@
 {#- The web sites of this server, public and private ones, behind one nginx. -#}
-{%- from 'nginx/map.jinja' import certificates, challenge_port, private, sites, tls with context %}
+{%- from 'nginx/map.jinja' import certificates, challenge_port, acme_ids, private, sites, tls with context %}
 {%- if sites.public %}
 include:
   - acme
@@ -62,9 +62,9 @@ nginx-config:
         sites: {{ sites | tojson }}
     - require:
       - pkg: nginx-package
-      {%- if sites.public %}
-      - insync_certificate: acme-self-signed
-      {%- endif %}
+      {%- for id in acme_ids if sites.public %}
+      - insync_certificate: {{ id }}-self-signed
+      {%- endfor %}
 
 nginx-unit:
   file.managed:
@@ -98,5 +98,7 @@ nginx-certificate-hook:
       - pkg: acme-package
       - insync_unit: nginx-service
     - require_in:
-      - insync_certificate: acme-certificate
+      {%- for id in acme_ids %}
+      - insync_certificate: {{ id }}-certificate
+      {%- endfor %}
 {%- endif %}

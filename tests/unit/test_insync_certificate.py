@@ -66,6 +66,50 @@ def test_a_self_signed_certificate_has_the_names_and_its_own_key():
     assert pem != insync_certificate.self_signed(["www.insynchq.com", "insynchq.com"], NOW)
 
 
+HTTP = {"authenticator": "standalone", "http-01-address": "127.0.0.1", "http-01-port": "842"}
+DNS = {
+    "authenticator": "dns-rfc2136",
+    "dns-rfc2136-credentials": "/etc/dns.ini",
+    "dns-rfc2136-propagation-seconds": "1",
+}
+NOTED = {
+    "http": "http01_port = 842\nhttp01_address = 127.0.0.1\nserver = https://a.test/dir\nauthenticator = standalone\n",
+    "dns": "server = https://a.test/dir\nauthenticator = dns-rfc2136\ndns_rfc2136_propagation_seconds = 1\n"
+    "dns_rfc2136_credentials = /etc/dns.ini\n",
+}
+
+
+def test_the_two_ways_to_show_that_a_name_is_ours():
+    assert insync_certificate.way(port=842) == HTTP
+    dns = {"provider": "rfc2136", "credentials": "/etc/dns.ini", "propagation_seconds": 1}
+    assert insync_certificate.way(dns=dns) == DNS
+
+
+@pytest.mark.parametrize(
+    "noted, server, options, why",
+    [
+        (NOTED["http"], "https://a.test/dir", HTTP, ""),
+        (NOTED["dns"], "https://a.test/dir", DNS, ""),
+        (NOTED["dns"], "https://b.test/dir", DNS, "the current one is from another CA"),
+        ("", "https://a.test/dir", DNS, "the current one is from another CA"),
+        (
+            NOTED["http"],
+            "https://a.test/dir",
+            {**HTTP, "http-01-port": "8402"},
+            "the current one would be renewed with http-01-port 842, not 8402",
+        ),
+        (
+            NOTED["http"],
+            "https://a.test/dir",
+            DNS,
+            "the current one would be renewed with authenticator standalone, not dns-rfc2136",
+        ),
+    ],
+)
+def test_what_certbot_has_noted_for_the_renewal_is_what_is_declared(noted, server, options, why):
+    assert insync_certificate.why_not_renewed(f"# x\n[renewalparams]\n{noted}", server, options) == why
+
+
 CHALLENGE = """
 Account registered.
 Requesting a certificate for www.insynchq.com and ct1.insynchq.com

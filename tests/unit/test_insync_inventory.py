@@ -146,7 +146,9 @@ def test_the_slice_of_a_server(inventory):
     assert part["clients"] == {"lb": ["10.0.0.11"], "ssh_gateway": ["10.0.0.2"], "web": web}
     assert part["endpoints"] == insync_inventory.endpoints(inventory)
     assert (part["slots"], part["names"], part["public_names"]) == ({}, [], {})
+    assert (part["redirects"], part["wildcard_names"], part["certificates"]) == ([], [], [])
     known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "public_names", "endpoints"}
+    known |= {"redirects", "wildcard_names", "certificates"}
     assert set(part) == known | {"retired", "salt", "sshd"}
 
 
@@ -306,3 +308,42 @@ def test_an_environment_has_names_and_applications_of_its_own(trial):
     assert insync_inventory.application(trial, "trial-http") == ("trial", "http")
     assert insync_inventory.application(trial, "http") == ("production", "http")
     assert insync_inventory.roles_in(trial, "trial") == ["base", "lb", "web"]
+
+
+@pytest.fixture
+def leading(inventory):
+    """web9 leads names elsewhere, and offers a service with the fleet's certificate."""
+    inventory["hosts"]["web9"]["roles"].append("redirects")
+    secure = _service("redirects", 443, ["world"], network="public")
+    plain = {**_service("redirects", 80, ["world"], network="public"), "health": {"http": {"path": "/", "status": 301}}}
+    inventory["services"] |= {"lead": plain, "lead-tls": secure, "store": _service("web", 99, ["lb"], tls=True)}
+
+    def redirect(name, host="web9", to="https://www.example.com/x/"):
+        return {"name": name, "to": to, "host": host, "target_source": "known"}
+
+    names = ["example.com", "*.example.net", "a.example.net", "a.b.example.net", "example.net"]
+    inventory["zones"]["redirects"] = [redirect("web.example.com", "web10"), *map(redirect, names)]
+    return inventory
+
+
+def test_who_leads_names_elsewhere_knows_where_and_has_certificates_for_them(leading):
+    part = insync_inventory.slice_for(leading, "web9")
+    assert part["redirects"][0] == {"name": "example.com", "to": "https://www.example.com/x"}
+    # One name below the wildcard is in its certificate, deeper ones are not.
+    assert part["wildcard_names"] == ["*.example.net", "example.net"]
+    assert part["names"] == ["a.b.example.net", "example.com"]
+    assert part["public_names"] == {"lead-tls": [one["name"] for one in part["redirects"]]}
+    asked = [(one["service"], one["address"], one["port"], one["name"]) for one in part["certificates"]]
+    public = [("lead-tls", "198.51.100.9", 443, one["name"]) for one in part["redirects"]]
+    assert sorted(asked) == sorted([*public, ("store", "10.0.0.9", 99, "web9.example.internal")])
+
+
+def test_who_does_not_play_redirects_leads_nothing(leading):
+    part = insync_inventory.slice_for(leading, "web10")
+    assert (part["redirects"], part["names"], part["public_names"]) == ([], [], {})
+    assert [one["service"] for one in part["certificates"]] == ["store"]
+
+
+def test_the_way_in_shows_no_certificate_though_it_has_a_name(inventory):
+    inventory["services"]["ssh-gateway"]["names"] = ["gate.example.com"]
+    assert insync_inventory.certificates(inventory, "gate") == []

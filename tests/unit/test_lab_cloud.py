@@ -62,6 +62,18 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
                 "store": {"endpoint": "https://s3.cloud.example", "region": "default"},
             }
         },
+        "redirects": {
+            "acme": {
+                "dns": {
+                    "provider": "rfc2136",
+                    "server": "198.51.100.3",
+                    "port": 5300,
+                    "key": "insync-acme",
+                    "algorithm": "HMAC-SHA512",
+                    "propagation_seconds": 1,
+                }
+            }
+        },
         "wiki": {"mediawiki": {"archive": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
@@ -121,6 +133,22 @@ def test_certificates_are_kept_and_of_the_web_authority(tmp_path):
         "s3.cloud.example.key": 0o600,
         "smtp.cloud.example.key": 0o600,
     }
+
+
+def test_the_zones_of_wildcards_take_signed_updates_of_one_record_each(monkeypatch, tmp_path):
+    redirects = [{"name": name, "host": "a"} for name in ("a.example", "*.c.example", "*.b.example")]
+    inventory = {"hosts": {"a": {"public": "198.51.100.9", "roles": []}}, "services": {}, "zones": {}}
+    monkeypatch.setattr(Settings, "inventory", {**inventory, "zones": {"redirects": redirects}})
+    found = files(tmp_path)
+    assert {"/etc/acme-dns/b.example.zone", "/etc/acme-dns/c.example.zone"} <= set(found)
+    config = found["/etc/acme-dns/named.conf"]
+    assert config.mode == "0600"
+    granted = re.findall(r"grant (\S+) name (\S+)\. (\w+);", config.text)
+    assert granted == [("insync-acme", f"_acme-challenge.{zone}", "TXT") for zone in ("b.example", "c.example")]
+    secret = yaml.safe_load((LAB / "fake_secrets.yaml").read_text())["redirects"]["dns_credential"]
+    assert re.findall('secret "(.*)"', config.text) == [secret]
+    records = found["/etc/dnsmasq.d/fleet.conf"].text.splitlines()
+    assert "server=/_acme-challenge.b.example/127.0.0.1#5300" in records
 
 
 def test_another_authority_means_other_certificates(tmp_path):
@@ -184,7 +212,7 @@ def restarted(container):
     return {unit for command in container.calls if command[:2] == ("systemctl", "restart") for unit in command[2:]}
 
 
-ALL = {"dnsmasq.service", "nginx.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
+ALL = {"acme-dns.service", "dnsmasq.service", "nginx.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
 
 
 def test_only_what_changed_is_restarted(container, tmp_path):

@@ -1,0 +1,3 @@
+# Leads no names any more.
+include:
+  - nginx.absent
