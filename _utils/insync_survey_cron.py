@@ -45,13 +45,13 @@ def _is_file(system, name):
 def _lines(system, name, by, user):
     rows = []
     for line in system.text(name).splitlines()[: LINES * 10]:
-        told = _told(line.strip(), user)
+        told = _told(system, line.strip(), user)
         if told and len(rows) < LINES:
             rows.append({"where": name, **told, "by": by})
     return rows
 
 
-def _told(line, user):
+def _told(system, line, user):
     """When, who, and what; None for what starts nothing."""
     if not line or line.startswith("#") or re.match(r"\w+\s*=", line):
         return None
@@ -63,6 +63,7 @@ def _told(line, user):
     if user is None:
         user, _, rest = rest.partition(" ")
     # Behind a percent sign follows what the command reads.
-    shown = insync_survey_mask.shell(re.split(r"(?<!\\)%", rest.strip())[0])
+    command = re.split(r"(?<!\\)%", rest.strip())[0]
+    shown = insync_survey_mask.shell(command, lambda name: system.path(name).is_file())
     user = user if _USER.fullmatch(user) else insync_survey_mask.HIDDEN
     return {"user": user, "line": f"{' '.join(when.split())} {shown}"}

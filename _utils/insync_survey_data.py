@@ -9,6 +9,8 @@ _TOPS = ("/home", "/insync", "/opt", "/root", "/srv", "/usr/local", "/var/lib", 
 _SQLITE = b"SQLite format 3\0"
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
 _LARGE = 100_000_000
+# What is in them is told, and asked about, database by database.
+_ENGINES = ("/var/lib/mysql", "/var/lib/postgresql", "/var/lib/redis")
 _DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "f2fs", "vfat"}
 
 
@@ -107,7 +109,8 @@ def large(system, files):
     for name, size in files:
         folder = "/".join(name.split("/")[: 4 if name.startswith(("/var/", "/usr/")) else 3])
         sizes[folder] = sizes.get(folder, 0) + size
-    rows = [{"path": folder, "bytes": size, "by": system.kept_by(folder)} for folder, size in sizes.items()]
+    kept = {folder: "databases" if folder in _ENGINES else system.kept_by(folder) for folder in sizes}
+    rows = [{"path": folder, "bytes": size, "by": kept[folder]} for folder, size in sizes.items()]
     return sorted((row for row in rows if row["bytes"] >= _LARGE), key=lambda row: -row["bytes"])
 
 

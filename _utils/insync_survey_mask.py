@@ -23,9 +23,14 @@ def command(argv, exe, is_file=lambda path: False):
     is_file (function): whether a path (str) is a file: then it may be the script of an interpreter.
     """
     rest, shown = list(argv[1:]), [exe]
-    if _INTERPRETER.fullmatch(exe.rsplit("/", 1)[-1]):
+    if _is_interpreter(shown):
         shown += _script(rest, is_file)
     return " ".join([*shown, *_arguments(rest)])
+
+
+def _is_interpreter(words):
+    """Whether the last of ``words`` runs what follows it."""
+    return bool(words) and _INTERPRETER.fullmatch(words[-1].rsplit("/", 1)[-1]) is not None
 
 
 def _script(rest, is_file):
@@ -55,8 +60,12 @@ def _arguments(rest):
     return shown
 
 
-def shell(line):
-    """Return what may be told of a command line (str) of a shell: the programs, and the names of their options."""
+def shell(line, is_file=lambda path: False):
+    """
+    Return what may be told of a command line (str) of a shell: the programs, and the names of their options.
+
+    is_file (function): whether a path (str) is a file: then it may be the script of an interpreter.
+    """
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     shown, fresh = [], True
@@ -70,6 +79,8 @@ def shell(line):
             elif fresh and _PROGRAM.fullmatch(token) and not token.startswith("-"):
                 shown.append(token)
                 fresh = token in _BEFORE
+            elif _is_interpreter(shown[-1:]) and token.startswith("/") and _PROGRAM.fullmatch(token) and is_file(token):
+                shown.append(token)
             else:
                 shown += [one for one in _arguments([token]) if shown[-1:] != [one] or one != HIDDEN]
     except ValueError:

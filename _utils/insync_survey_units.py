@@ -43,7 +43,7 @@ def units(system):
 
 
 def running(system):
-    """Return the services (list of dict: unit, by) that run on ``system``, and those that have failed (list of dict: unit)."""
+    """Return the services (list of dict: unit, by) that run on ``system``, and the failed ones (list of dict: unit)."""
     shown = system.run("systemctl", "list-units", "--type=service", "--all", "--plain", "--no-legend", "--full")
     rows = [line.split() for line in shown.splitlines() if len(line.split()) > 3]
     runs = [{"unit": row[0], "by": by(system, row[0])} for row in rows if row[3] == "running"]
@@ -88,13 +88,13 @@ def _unit(system, name):
         "kind": "unit",
         "enabled": bool(system.glob(f"/etc/systemd/system/*.wants/{unit}")),
         "runs": system.run("systemctl", "is-active", unit).strip() == "active",
-        "commands": [_command(line) for line in re.findall(r"^\s*ExecStart\s*=\s*(\S.*)$", text, re.MULTILINE)],
+        "commands": [_command(system, line) for line in re.findall(r"^\s*ExecStart\s*=\s*(\S.*)$", text, re.MULTILINE)],
         "by": system.by(name),
     }
 
 
-def _command(line):
-    return insync_survey_mask.shell(line.lstrip("-@:+!"))
+def _command(system, line):
+    return insync_survey_mask.shell(line.lstrip("-@:+!"), lambda name: system.path(name).is_file())
 
 
 def _drop_in(system, name):

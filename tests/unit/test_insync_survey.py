@@ -169,12 +169,13 @@ def by_hand(root):
     root.write("/etc/rc.local", "#!/bin/sh\n/opt/x hunter2\n", 0o755)
     root.write(
         "/etc/cron.d/lists",
-        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php -ptok3n\n",
+        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php /srv/tok3n -ptok3n\n",
     )
     root.write(
         "/var/spool/cron/crontabs/root",
         "@daily mysql -u root -phunter2 < /x%hunter2\nfoo hunter2 bar s3cr3t qux tok3n\n",
     )
+    root.write("/srv/send.php")
     root.write("/etc/cron.daily/dump", "#!/bin/sh\nhunter2\n", 0o755)
     root.write(
         "/etc/nginx/sites-enabled/old",
@@ -210,7 +211,7 @@ def test_what_somebody_did_by_hand_is_all_reported(by_hand):
         "unit /etc/systemd/system/ssh.service.d/own.conf: drop-in",
         "unit /etc/init.d/legacy: init script",
         "unit /etc/rc.local: init script",
-        "cron /etc/cron.d/lists: */5 * * * * PW=... /usr/bin/php ... -p... (user www-data)",
+        "cron /etc/cron.d/lists: */5 * * * * PW=... /usr/bin/php /srv/send.php ... -p... (user www-data)",
         "cron /var/spool/cron/crontabs/root: @daily mysql -u ... -p... < ... (user root)",
         "cron /var/spool/cron/crontabs/root: ... (user root)",
         "cron /etc/cron.daily/dump: a script",
