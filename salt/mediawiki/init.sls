@@ -3,11 +3,13 @@
 include:
   - nginx
 
-{#- With all named at once apt takes nginx and php-fpm for what MediaWiki asks of a web server, not Apache. #}
+{#- With all named at once apt takes nginx and php-fpm for what MediaWiki asks of a web server, not Apache. By itself: what is
+    installed in one go with others is installed as the first of them wants it. #}
 mediawiki-packages:
   pkg.installed:
     - pkgs: [mediawiki, nginx, php{{ fpm }}-cli, php{{ fpm }}-fpm, php{{ fpm }}-sqlite3]
     - install_recommends: False
+    - aggregate: False
 
 {#- Its master runs as root and listens for others; MediaWiki's own is the unit below. #}
 mediawiki-debian-fpm:
