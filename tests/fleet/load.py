@@ -24,7 +24,7 @@ import uuid
 import insync_inventory
 
 from lab.paths import PREFIX
-from tests.fleet.conftest import INVENTORY, ROOT, SERVERS
+from tests.fleet.conftest import INVENTORY, ROOT
 
 GENERATOR = ROOT / "tests" / "load" / "generator.py"
 PYTHON = ["podman", "exec", "-i", f"{PREFIX}world", "python3"]
@@ -166,9 +166,9 @@ def compared(acknowledged, unacknowledged, executed):
 
 
 def _backends(app):
-    """{server: slots} of an application."""
-    slots = {server: insync_inventory.slots(INVENTORY, server) for server in SERVERS}
-    return {server: list(found[app]) for server, found in slots.items() if app in found}
+    """{server: slots} of an application of production."""
+    servers = insync_inventory.all_pools(INVENTORY)[app]
+    return {server: list(insync_inventory.slots(INVENTORY, server)[app]) for server in servers}
 
 
 def _journal(fleet, server, since, *match):
