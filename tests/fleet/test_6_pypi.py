@@ -12,7 +12,8 @@ from lab.shell import run
 from tests.fleet.conftest import INVENTORY, changed, failed, planned
 from tests.fleet.web import SECRETS, Stopped
 
-HOST = "dev.insync.internal"
+SERVER = next(name for name, host in INVENTORY["hosts"].items() if "pypi_server" in host["roles"])
+HOST = f"{SERVER}.insync.internal"
 URL = f"https://{HOST}"
 STABLE = f"{URL}/insync/stable"
 PASSWORD = SECRETS["pypi_server"]["uploader_password"]
@@ -48,7 +49,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8999), Index).serve_forever()
 
 
 def as_root(fleet, method, path, body):
-    fleet.ok("dev", "python3", "-c", AS_ROOT, stdin=json.dumps([ROOT_PASSWORD, method, path, body]))
+    fleet.ok(SERVER, "python3", "-c", AS_ROOT, stdin=json.dumps([ROOT_PASSWORD, method, path, body]))
 
 
 def ask(fleet, *options, client="web02"):
@@ -67,23 +68,37 @@ def ask(fleet, *options, client="web02"):
     return int(status or 0), body
 
 
-def twine(wheel, user="uploader", password=PASSWORD, index="insync/stable"):
-    """Upload ``wheel`` as a build does, from a container that borrows dev's network; return "" or what twine says."""
-    hosts = wheel.with_name("hosts")
-    hosts.write_text(f"{INVENTORY['hosts']['dev']['private']} {HOST}\n", encoding="utf-8")
-    options = ["--network", f"container:{PREFIX}dev", "--env", "REQUESTS_CA_BUNDLE=/fleet-ca.crt"]
-    for outside, inside in (
-        (wheel, f"/{wheel.name}"),
-        (SITE / "tls" / "ca.crt", "/fleet-ca.crt"),
-        (hosts, "/etc/hosts"),
-    ):
-        options += ["--volume", f"{outside}:{inside}:ro"]
+def borrowed(folder, *command, client="web02"):
+    """Run ``command`` in a container that borrows the network of ``client`` and sees ``folder`` as /mnt."""
+    hosts = folder / "hosts"
+    hosts.write_text(f"{INVENTORY['hosts'][SERVER]['private']} {HOST}\n", encoding="utf-8")
+    options = ["--network", f"container:{PREFIX}{client}", "--env", "REQUESTS_CA_BUNDLE=/fleet-ca.crt"]
+    for outside, inside in ((folder, "/mnt"), (SITE / "tls" / "ca.crt", "/fleet-ca.crt"), (hosts, "/etc/hosts")):
+        options += ["--volume", f"{outside}:{inside}"]
     image = podman.containers()[f"{PREFIX}world"]["image"]
-    login = ["--username", user, "--password", password]
+    start = ["podman", *podman.flags(), "run", "--rm", *preflight.ulimits(), *options, image]
+    return run([*start, *command], check=False)
+
+
+def twine(wheel, user="uploader", password=PASSWORD, index="insync/stable"):
+    """Upload ``wheel`` as a build does, over the network; return "" or what twine says."""
     command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--repository-url", f"{URL}/{index}/"]
-    borrowed = ["podman", *podman.flags(), "run", "--rm", *preflight.ulimits(), *options, image]
-    done = run([*borrowed, *command, *login, f"/{wheel.name}"], check=False)
+    login = ["--username", user, "--password", password]
+    done = borrowed(wheel.parent, *command, *login, f"/mnt/{wheel.name}")
     return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def pip(folder, *packages):
+    """Install ``packages`` with pip, which is told of no other index; return the CompletedProcess."""
+    options = [
+        "--isolated",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--target=/mnt/pip",
+        "--cert=/fleet-ca.crt",
+    ]
+    install = ["env", "PIP_CONFIG_FILE=/dev/null", "python3", "-m", "pip", "install", *options]
+    return borrowed(folder, *install, f"--index-url={STABLE}/+simple/", *packages)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +205,32 @@ def installed(fleet, *packages):
     return fleet.run("web02", "sh", "-c", " && ".join(steps), f"{STABLE}/+simple/", *packages)
 
 
+def test_pip_installs_private_and_public_packages_and_knows_no_other_index(fleet, wheels, tmp_path):
+    done = pip(tmp_path, f"insync-probe=={VERSION}", "itsdangerous")
+    assert done.returncode == 0 and f"insync-probe-{VERSION} itsdangerous-" in done.stdout, done.stderr
+    assert (tmp_path / "pip" / "insync_probe.py").exists()
+    assert "No matching distribution found for insync-nosuch" in pip(tmp_path, "insync-nosuch").stderr
+
+
+def test_who_is_no_client_does_not_even_reach_it(fleet):
+    probe = [
+        "curl",
+        "--silent",
+        "--insecure",
+        "--max-time",
+        "3",
+        "--write-out",
+        "%{http_code}",
+        "--output",
+        "/dev/null",
+    ]
+    for address in (INVENTORY["hosts"][SERVER]["private"], HOST):
+        assert fleet.run("sendy", *probe, f"https://{address}/").stdout == "000"
+    public = INVENTORY["hosts"][SERVER]["public"]
+    refused = fleet.run("world", *probe, "--resolve", f"{HOST}:443:{public}", f"{STABLE}/+simple/")
+    assert refused.stdout == "000", "from the internet there is no such name"
+
+
 def test_a_client_installs_private_and_public_packages_from_one_index(fleet, wheels):
     wanted = [f"insync-probe=={VERSION}", "flask"]
     assert (done := installed(fleet, *wanted)).returncode == 0, done.stderr
@@ -199,14 +240,14 @@ def test_a_client_installs_private_and_public_packages_from_one_index(fleet, whe
         assert (done := installed(fleet, *wanted)).returncode == 0, done.stderr
         never_asked = installed(fleet, *wanted, "iniconfig")
         assert never_asked.returncode != 0 and "iniconfig" in never_asked.stderr
-    states = fleet.highstate("dev")["dev"]
+    states = fleet.highstate(SERVER)[SERVER]
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
-def test_our_names_never_come_from_the_public_index(fleet, wheels):
+def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
     """A public index that has every name, also ours in higher versions; the next highstate puts the mirror right."""
     harmless = f"harmless-{VERSION.replace('.', '-')}"
-    fleet.ok("dev", "systemd-run", "--unit=attacker", "python3", "-c", ATTACKER)
+    fleet.ok(SERVER, "systemd-run", "--unit=attacker", "python3", "-c", ATTACKER)
     try:
         as_root(fleet, "PATCH", "/root/pypi", {"mirror_url": "http://127.0.0.1:8999/simple/"})
         status, page = ask(fleet, f"{STABLE}/+simple/{harmless}/")
@@ -215,9 +256,12 @@ def test_our_names_never_come_from_the_public_index(fleet, wheels):
             assert ask(fleet, "--location", f"{STABLE}/+simple/{name}/")[0] == 404, name
         status, page = ask(fleet, f"{STABLE}/+simple/insync-probe/")
         assert status == 200 and VERSION in page and "999.0" not in page
+        # As careless as it gets: no version is asked for.
+        done = pip(tmp_path, "insync-probe")
+        assert f"Successfully installed insync-probe-{VERSION}" in done.stdout, done.stdout + done.stderr
     finally:
-        fleet.ok("dev", "systemctl", "stop", "attacker")
-    states = fleet.highstate("dev")["dev"]
+        fleet.ok(SERVER, "systemctl", "stop", "attacker")
+    states = fleet.highstate(SERVER)[SERVER]
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
@@ -228,18 +272,18 @@ def test_what_was_changed_by_hand_is_mended(fleet):
     as_root(fleet, "PATCH", "/uploader", {"password": "by hand"})
     as_root(fleet, "PATCH", "/root", {"password": "by hand"})
     drift = ["devpi-index-insync/stable", "devpi-index-insync/staging", "devpi-users"]
-    states = fleet.highstate("dev", "test=True")["dev"]
+    states = fleet.highstate(SERVER, "test=True")[SERVER]
     assert planned(states) == drift
-    states = fleet.highstate("dev")["dev"]
+    states = fleet.highstate(SERVER)[SERVER]
     assert (failed(states), changed(states)) == ([], drift)
     assert PASSWORD not in str(states) and ROOT_PASSWORD not in str(states)
-    states = fleet.highstate("dev")["dev"]
+    states = fleet.highstate(SERVER)[SERVER]
     assert (failed(states), changed(states)) == ([], [])
 
 
 def test_it_survives_being_killed(fleet, wheels):
-    before = fleet.ok("dev", "systemctl", "show", "--property=MainPID", "--value", "devpi").strip()
-    fleet.ok("dev", "kill", "-KILL", before)
+    before = fleet.ok(SERVER, "systemctl", "show", "--property=MainPID", "--value", "devpi").strip()
+    fleet.ok(SERVER, "kill", "-KILL", before)
     page = fleet.eventually(lambda: (found := ask(fleet, f"{STABLE}/+simple/insync-probe/"))[0] == 200 and found[1])
     assert wheels[0].name in page
 
@@ -247,10 +291,10 @@ def test_it_survives_being_killed(fleet, wheels):
 def test_wrong_passwords_by_the_dozen_do_not_exhaust_it(fleet):
     """Each check takes 64 MB; a mirror that knows all public projects would have 400 MB before the first one."""
     main = ["systemctl", "show", "--property=MainPID", "--value", "devpi"]
-    before = fleet.ok("dev", *main).strip()
+    before = fleet.ok(SERVER, *main).strip()
     curl = f"curl -s -o /dev/null --cacert /etc/insync/fleet-ca.crt -u uploader:wrong -F :action=file_upload {STABLE}/"
     fleet.ok("web02", "sh", "-c", f"for n in $(seq 40); do {curl} & done; wait")
-    assert fleet.ok("dev", *main).strip() == before
-    status = fleet.ok("dev", "cat", f"/proc/{before}/status")
+    assert fleet.ok(SERVER, *main).strip() == before
+    status = fleet.ok(SERVER, "cat", f"/proc/{before}/status")
     kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert kilobytes < 400_000
