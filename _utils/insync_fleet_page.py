@@ -1,4 +1,4 @@
-"""The page that shows the fleet: docs/fleet.md with its picture, generated from the inventory."""
+"""The pages that show the fleet: docs/fleet.md with its pictures and docs/roles/, generated from the inventory."""
 
 import collections
 import pathlib
@@ -6,9 +6,11 @@ import sys
 
 import insync_fleet_picture
 import insync_inventory
+import insync_reachability
+import insync_role_pages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGE, PICTURE = "fleet.md", "fleet.svg"
+PAGE, PICTURE, MATRIX = "fleet.md", "fleet.svg", "reachability.svg"
 # The pictures, and the part of the inventory that each shows.
 PICTURES = {
     PICTURE: lambda inventory: inventory,
@@ -25,6 +27,7 @@ def page(inventory):
     parts += ["## Servers", *_servers(inventory)]
     parts += ["## Services", _services(inventory)]
     parts += ["## Who may talk to whom", "No server lets in any other connection.", _flows(inventory)]
+    parts += [f"![Each who asks, each who answers, and the ports that are open]({MATRIX})"]
     parts += ["## Redirects", *_redirects(inventory)]
     parts += ["## Candidates for removal or merging", _candidates(inventory)]
     return "\n\n".join(parts) + "\n"
@@ -155,30 +158,38 @@ def _candidates(inventory):
 
 def write(inventory_dir, docs_dir):
     """
-    Write the page and the pictures.
+    Write the page, the pictures and the end of each role's page.
 
     inventory_dir, docs_dir (str or pathlib.Path): where the inventory is, and the existing folder to write to.
     Raises insync_inventory.InventoryError for an inventory that cannot be read, RuntimeError if dot cannot draw.
     """
     inventory = insync_inventory.load(inventory_dir)
     pictures = {name: insync_fleet_picture.svg(_dot(inventory, name)) for name in PICTURES}
-    for name, text in {PAGE: page(inventory), **pictures}.items():
-        pathlib.Path(docs_dir, name).write_text(text, encoding="utf-8")
+    texts = {pathlib.Path(docs_dir, name): text for name, text in {**pages(inventory), **pictures}.items()}
+    for path, text in {**texts, **insync_role_pages.pages(inventory_dir, docs_dir)}.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def pages(inventory):
+    """Return what is written of ``inventory`` (dict), but for the pictures that Graphviz draws: name -> text."""
+    return {PAGE: page(inventory), MATRIX: insync_reachability.svg(inventory)}
 
 
 def stale(inventory_dir, docs_dir):
     """
-    Return a line (str) for the page and for each picture that does not show the inventory as it is now.
+    Return a line (str) for each page and picture that does not show the inventory as it is now.
 
     inventory_dir, docs_dir (str or pathlib.Path): as for ``write``.
     A picture is judged by the source that it was drawn from: versions of Graphviz draw the same source differently.
     Raises insync_inventory.InventoryError for an inventory that cannot be read.
     """
     inventory = insync_inventory.load(inventory_dir)
-    fresh = {PAGE: _text(docs_dir, PAGE) == page(inventory)}
+    fresh = {name: _text(docs_dir, name) == text for name, text in pages(inventory).items()}
     for name in PICTURES:
         drawn_from = insync_fleet_picture.drawn_from(_text(docs_dir, name))
         fresh[name] = drawn_from == insync_fleet_picture.digest(_dot(inventory, name))
+    for path, text in insync_role_pages.pages(inventory_dir, docs_dir).items():
+        fresh[str(path.relative_to(docs_dir))] = path.read_text(encoding="utf-8") == text
     return [f"docs/{name} is not what the inventory says now; run `make docs`" for name in fresh if not fresh[name]]
 
 

@@ -1,8 +1,10 @@
 """Who reaches what is exactly what the inventory declares, seen from every server and from outside."""
 
+import concurrent.futures
 import json
 
 import insync_inventory
+import insync_reachability
 import pytest
 
 from tests.fleet.conftest import INVENTORY, SERVERS
@@ -15,7 +17,7 @@ import asyncio, json, sys
 
 async def probe(address, port):
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 3)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 2)
         writer.close()
         return [address, port]
     except (OSError, asyncio.TimeoutError):
@@ -47,20 +49,107 @@ def idle(fleet):
     return found
 
 
-@pytest.mark.parametrize("source", [*SERVERS, "world"])
-def test_a_server_reaches_what_is_declared_and_nothing_else(fleet, idle, source):
-    targets = [
+@pytest.fixture(scope="module")
+def reached(fleet):
+    """What each server, and the world, reaches of all that any server offers: {who asks: [[address, port]]}."""
+    _route_to_private(fleet)
+
+    def probe(source):
+        return json.loads(fleet.ok(source, "python3", "-c", PROBE, json.dumps(_targets(source))))
+
+    sources = [*SERVERS, "world"]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return dict(zip(sources, pool.map(probe, sources), strict=True))
+
+
+def _targets(source):
+    return [
         (INVENTORY["hosts"][server][network], port)
         for server in SERVERS
         if server != source
         for network in ("private", "public")
         for port in PORTS
     ]
-    if source == "world":
-        _route_to_private(fleet)
-    reached = json.loads(fleet.ok(source, "python3", "-c", PROBE, json.dumps(targets)))
-    declared = {(address, port) for address, port in targets if _declared(source, address, port)}
-    assert reached == sorted([address, port] for address, port in declared - idle)
+
+
+@pytest.mark.parametrize("source", [*SERVERS, "world"])
+def test_a_server_reaches_what_is_declared_and_nothing_else(reached, idle, source):
+    own = INVENTORY["hosts"].get(source, {}).get("private")
+    declared = {
+        (rule["address"], rule["port"])
+        for server in SERVERS
+        if server != source
+        for rule in insync_inventory.allow(INVENTORY, server)
+        if rule["sources"] == ["world"] or own in rule["sources"]
+    }
+    assert reached[source] == sorted([address, port] for address, port in declared - idle)
+
+
+def test_the_picture_of_who_reaches_whom_is_true(reached, idle):
+    """docs/reachability.svg draws this table; a stale picture fails elsewhere."""
+    hosts = INVENTORY["hosts"]
+    places = {hosts[server][network]: (network, server) for server in SERVERS for network in ("private", "public")}
+    seen = {}
+    for source, found in reached.items():
+        for address, port in found:
+            network, server = places[address]
+            seen.setdefault((source, server), set()).add((network, port))
+    drawn = {}
+    for (source, server), ports in insync_reachability.matrix(INVENTORY).items():
+        serving = {(network, port) for network, port in ports if (hosts[server][network], port) not in idle}
+        if serving:
+            drawn[source, server] = serving
+    assert seen == drawn
+
+
+SWEEP = """
+import errno, json, select, socket, sys, time
+address, open_ports, left = sys.argv[1], [], list(range(1, 65536))
+while left:
+    batch, left = left[:15000], left[15000:]
+    poll, waiting = select.poll(), {}
+    for port in batch:
+        one = socket.socket()
+        one.setblocking(False)
+        if one.connect_ex((address, port)) not in (0, errno.EINPROGRESS):
+            one.close()
+            continue
+        waiting[one.fileno()] = (one, port)
+        poll.register(one, select.POLLOUT)
+    end = time.monotonic() + 0.7
+    while waiting and time.monotonic() < end:
+        for number, _ in poll.poll(100):
+            one, port = waiting.pop(number)
+            poll.unregister(one)
+            if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                open_ports.append(port)
+            one.close()
+    for one, _ in waiting.values():
+        one.close()
+print(json.dumps(sorted(open_ports)))
+"""
+
+
+def test_no_other_of_all_ports_is_open(fleet, idle):
+    """A few servers, from outside and from inside; every port, not only those that some server offers."""
+    pairs = [("world", "public", "ct1"), ("world", "public", "dev02"), ("web02", "private", "db")]
+
+    def sweep(pair):
+        source, network, server = pair
+        return json.loads(fleet.ok(source, "python3", "-c", SWEEP, INVENTORY["hosts"][server][network]))
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        found = dict(zip(pairs, pool.map(sweep, pairs), strict=True))
+    matrix = insync_reachability.matrix(INVENTORY)
+    declared = {
+        (source, network, server): [
+            port
+            for kind, port in matrix.get((source, server), [])
+            if kind == network and (INVENTORY["hosts"][server][network], port) not in idle
+        ]
+        for source, network, server in pairs
+    }
+    assert found == declared
 
 
 def _route_to_private(fleet):
@@ -116,16 +205,6 @@ def _in_use(fleet, server):
         assert len(idle) < len(slots), f"{server}: no slot of {pool} runs"
         offered = {name: one for name, one in offered.items() if name not in idle}
     return offered
-
-
-def _declared(source, address, port):
-    """Whether ``source`` may reach ``port`` at ``address``."""
-    own = INVENTORY["hosts"].get(source, {}).get("private")
-    return any(
-        rule["address"] == address and rule["port"] == port and (rule["sources"] == ["world"] or own in rule["sources"])
-        for server in SERVERS
-        for rule in insync_inventory.allow(INVENTORY, server)
-    )
 
 
 def test_a_port_opened_by_hand_is_reported(fleet):

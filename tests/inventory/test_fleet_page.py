@@ -17,6 +17,8 @@ BOTH = [
     "docs/fleet.md is not what the inventory says now; run `make docs`",
     "docs/fleet.svg is not what the inventory says now; run `make docs`",
 ]
+MATRIX = ["docs/reachability.svg is not what the inventory says now; run `make docs`"]
+ALL = [BOTH[0], *MATRIX, BOTH[1]]
 WEB = ["docs/web.svg is not what the inventory says now; run `make docs`"]
 
 
@@ -25,7 +27,7 @@ def checkout(tmp_path):
     """What the page is made of and made into, copied: the inventory, the docs and the program."""
     shutil.copytree(INVENTORY, tmp_path / "pillar" / "inventory")
     (tmp_path / "docs").mkdir()
-    for name in ("fleet.md", "fleet.svg", "web.svg"):
+    for name in ("fleet.md", "fleet.svg", "reachability.svg", "web.svg"):
         shutil.copy(DOCS / name, tmp_path / "docs")
     shutil.copytree(ROOT / "_utils", tmp_path / "_utils", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
@@ -56,8 +58,8 @@ def test_the_page_in_docs_is_fresh():
         ("hosts.yaml", "private: 10.132.1.14", "private: 10.132.1.99", BOTH + WEB),
         ("hosts.yaml", "purpose: web backend", "purpose: web frontend", BOTH + WEB),
         ("hosts.yaml", "owner: ops", "owner: nobody", BOTH[:1]),
-        ("services.yaml", "port: 4506", "port: 4507", BOTH),
-        ("services.yaml", "port: 8101", "port: 8103", BOTH + WEB),
+        ("services.yaml", "port: 4506", "port: 4507", ALL),
+        ("services.yaml", "port: 8101", "port: 8103", ALL + WEB),
         ("zones.yaml", "target_source: known}", "target_source: guess}", BOTH[:1]),
         ("hosts.yaml", "# The servers", "# All servers", []),
     ],
@@ -76,6 +78,41 @@ def test_an_edited_or_missing_page_is_stale(checkout):
     assert stale(checkout) == BOTH[:1]
     (checkout / "docs" / "fleet.svg").unlink()
     assert stale(checkout) == BOTH
+
+
+def test_the_end_of_a_roles_page_is_written_and_the_rest_is_left_alone(checkout):
+    page = checkout / "docs" / "roles" / "license.md"
+    page.parent.mkdir()
+    page.write_text("# license\n\nBy hand.\n", encoding="utf-8")
+    assert stale(checkout) == ["docs/roles/license.md is not what the inventory says now; run `make docs`"]
+    assert run(checkout, "write").returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# license\n\nBy hand.\n\n## Declared\n\n<!-- Generated")
+    assert "| servers | `license01`, `license02`" in text and "`license@blue.service`, private, for `web_lb`" in text
+    assert stale(checkout) == []
+    edit(page, "By hand.", "By another hand.")
+    assert stale(checkout) == []
+    edit(page, "license@blue.service", "other.service")
+    assert stale(checkout) == ["docs/roles/license.md is not what the inventory says now; run `make docs`"]
+
+
+ROLES = sorted(path.name for path in (ROOT / "salt" / "role").iterdir())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_has_a_page(role):
+    title, *parts = re.split(r"^## ", (DOCS / "roles" / f"{role}.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert title.startswith(f"# {role}\n") and len(title.split()) > 10, "what it is"
+    texts = dict(part.split("\n", 1) for part in parts)
+    for heading in ("See it work", "Restore it", "Leave it"):
+        assert any(one.startswith(heading) and text.strip() for one, text in texts.items()), heading
+    assert list(texts)[-1] == "Declared"
+    if not (ROOT / "salt" / "role" / role / "absent.sls").exists():
+        assert "no `absent`" in texts["Leave it"], "and says why it cannot be left"
+
+
+def test_there_is_no_page_of_a_role_that_is_none():
+    assert sorted(path.stem for path in (DOCS / "roles").glob("*.md")) == ROLES
 
 
 def test_no_page_is_written_from_a_broken_inventory(checkout):
