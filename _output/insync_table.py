@@ -11,8 +11,10 @@ def output(data, **kwargs):
     """
     Return ``data`` as a table.
 
-    data (list of dict): the rows; the keys of the first are the heading.
+    data (list of dict): the rows; the keys of the first are the heading. A runner that has an exit code to tell gives
+        them as ``data`` of a dict.
     """
+    data = data["data"] if isinstance(data, dict) else data
     if not data:
         return "nothing to show"
     lines = [list(data[0]), *([str(value) for value in row.values()] for row in data)]

@@ -356,8 +356,7 @@ def slice_for(inventory, host):
     A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools,
     clients (of what it offers, by role, their private addresses), names (public, that it needs a certificate for),
     wildcard_names (the same, of one that is proven by DNS), public_names (of every service that has some; of the
-    redirects its own), redirects (what it leads elsewhere), certificates (as ``certificates`` tells), endpoints, sshd,
-    salt.
+    redirects its own), redirects (what it leads elsewhere), certificates (that it looks at), endpoints, sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -384,7 +383,7 @@ def slice_for(inventory, host):
         "wildcard_names": _wildcard_names(inventory, host),
         "public_names": _public_names(inventory, host),
         "redirects": redirects_of(inventory, host),
-        "certificates": certificates(inventory, host),
+        "certificates": [one for one in certificates(inventory) if one["by"] == host],
         "endpoints": endpoints(seen),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},
@@ -414,20 +413,28 @@ def redirects_of(inventory, host):
     return [{"name": one["name"], "to": one["to"].rstrip("/")} for one in redirects]
 
 
-def certificates(inventory, host):
+def certificates(inventory):
     """
-    Return what ``host`` (str) has to show certificates for; raises as ``roles_of`` does.
+    Return which certificates the servers have to show, and who looks whether they do.
 
-    A list of dict: service, network, address, port, and name: that under which it is asked; the CA of public ones is a
-    public one, of private ones the fleet's own.
+    A list of dict: server, service, network, address, port, name (under which it is asked), and by: the server that
+    looks, which for a private service is one of its clients. Those of private services are from the fleet's own CA.
     """
-    found, names = [], _public_names(inventory, host)
-    for name, service in services_of(inventory, host).items():
-        asked = [_peer(inventory, host)["fqdn"]] if service.get("tls") else []
-        if service["network"] == "public" and service["unit"] != SSH_UNIT:
+    return [one for server in inventory["hosts"] for one in _certificates(inventory, server)]
+
+
+def _certificates(inventory, server):
+    found, names = [], _public_names(inventory, server)
+    for name, service in services_of(inventory, server).items():
+        asked, by = [], server
+        if service.get("tls"):
+            asked = [_peer(inventory, server)["fqdn"]]
+            by = next((one for one in _clients(inventory, server, service) if one != server), server)
+        elif service["network"] == "public" and service["unit"] != SSH_UNIT:
             asked = names.get(name, [])
-        where = {"address": inventory["hosts"][host][service["network"]], "port": service["port"]}
-        found += [{"service": name, "network": service["network"], **where, "name": one} for one in asked]
+        where = {"network": service["network"], "address": inventory["hosts"][server][service["network"]]}
+        common = {"server": server, "service": name, **where, "port": service["port"], "by": by}
+        found += [{**common, "name": one} for one in asked]
     return found
 
 

@@ -333,17 +333,37 @@ def test_who_leads_names_elsewhere_knows_where_and_has_certificates_for_them(lea
     assert part["wildcard_names"] == ["*.example.net", "example.net"]
     assert part["names"] == ["a.b.example.net", "example.com"]
     assert part["public_names"] == {"lead-tls": [one["name"] for one in part["redirects"]]}
-    asked = [(one["service"], one["address"], one["port"], one["name"]) for one in part["certificates"]]
-    public = [("lead-tls", "198.51.100.9", 443, one["name"]) for one in part["redirects"]]
-    assert sorted(asked) == sorted([*public, ("store", "10.0.0.9", 99, "web9.example.internal")])
+    assert part["certificates"] == [
+        {
+            "server": "web9",
+            "service": "lead-tls",
+            "network": "public",
+            "address": "198.51.100.9",
+            "port": 443,
+            "by": "web9",
+            "name": one["name"],
+        }
+        for one in part["redirects"]
+    ]
 
 
 def test_who_does_not_play_redirects_leads_nothing(leading):
     part = insync_inventory.slice_for(leading, "web10")
     assert (part["redirects"], part["names"], part["public_names"]) == ([], [], {})
-    assert [one["service"] for one in part["certificates"]] == ["store"]
+    assert part["certificates"] == []
+
+
+def test_a_client_looks_at_the_certificates_of_the_fleet(leading):
+    part = insync_inventory.slice_for(leading, "lb")
+    asked = [(one["server"], one["service"], one["address"], one["name"]) for one in part["certificates"]]
+    # Nobody else is a client of the last one.
+    assert asked == [
+        ("web9", "store", "10.0.0.9", "web9.example.internal"),
+        ("web10", "store", "10.0.0.10", "web10.example.internal"),
+        ("lb", "store", "10.0.0.11", "lb.example.internal"),
+    ]
 
 
 def test_the_way_in_shows_no_certificate_though_it_has_a_name(inventory):
     inventory["services"]["ssh-gateway"]["names"] = ["gate.example.com"]
-    assert insync_inventory.certificates(inventory, "gate") == []
+    assert insync_inventory.certificates(inventory) == []

@@ -20,3 +20,8 @@ def test_columns_are_as_wide_as_they_need_to_be():
 
 def test_no_rows_say_so():
     assert insync_table.output([]) == "nothing to show"
+
+
+def test_a_runner_may_tell_an_exit_code_with_them():
+    told = {"data": [{"server": "web02"}], "outputter": "insync_table", "retcode": 1}
+    assert insync_table.output(told).splitlines() == ["server", "web02"]

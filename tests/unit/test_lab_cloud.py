@@ -212,7 +212,14 @@ def restarted(container):
     return {unit for command in container.calls if command[:2] == ("systemctl", "restart") for unit in command[2:]}
 
 
-ALL = {"acme-dns.service", "dnsmasq.service", "nginx.service", "pebble.service", "smtp-sink.service", "tinyproxy.service"}
+ALL = {
+    "acme-dns.service",
+    "dnsmasq.service",
+    "nginx.service",
+    "pebble.service",
+    "smtp-sink.service",
+    "tinyproxy.service",
+}
 
 
 def test_only_what_changed_is_restarted(container, tmp_path):
@@ -246,7 +253,7 @@ def test_every_unit_is_in_the_image_or_in_a_package_of_it():
 
 
 def test_the_world_and_the_master_trust_the_acme_authority(monkeypatch, tmp_path):
-    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}}
+    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}, "drone": {}}
 
     def execute(server, *command, **options):
         known = command[0] != "test" or command[-1] in there[server]
