@@ -1,6 +1,7 @@
 """A change of sshd is kept once it is proven that nobody is locked out."""
 
 import insync_sshd
+import insync_systemd
 
 __virtualname__ = "insync_sshd"
 
@@ -43,15 +44,18 @@ def _apply(name, operators, wanted):
     if __opts__["test"]:
         return {**ret, "changes": changes, "result": None, "comment": f"would be confirmed once {name} lets in all"}
     try:
+        address, port = name.rsplit(":", 1)
+        if insync_sshd.pending():
+            # The trial has its full time, however long the states before it took.
+            insync_systemd.systemctl("restart", insync_sshd.TIMER)
+        refused = insync_sshd.refused(address, int(port), operators)
         if insync_sshd.taken_back():
             raise insync_sshd.SshdError("the change was taken back before it could be confirmed")
-        address, port = name.rsplit(":", 1)
-        refused = insync_sshd.refused(address, int(port), operators)
         if refused:
             raise insync_sshd.SshdError(_told(name, refused))
         if insync_sshd.pending():
             insync_sshd.confirm()
-    except (insync_sshd.SshdError, OSError) as exc:
+    except (insync_sshd.SshdError, insync_systemd.UnitError, OSError) as exc:
         return {**ret, "result": False, "comment": str(exc)}
     return {**ret, "changes": changes, "comment": f"{name} lets in {', '.join(operators)}"}
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 COMMAND = "/usr/local/sbin/insync-sshd-change"
+TIMER = "insync-sshd-rollback.timer"
 FOLDER = pathlib.Path("/var/lib/insync/sshd")
 # A reload closes the port for a moment.
 PATIENCE = 5

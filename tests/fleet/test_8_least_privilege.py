@@ -133,6 +133,7 @@ UNITS = [
     *APPS,
     ("web-lb02", "haproxy"),
     ("db", "mariadb"),
+    ("ct1", "fail2ban"),
     ("redis", "redis-server@main"),
     ("redis", "redis-server@cache"),
     ("beanstalkd", "beanstalkd"),

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 
 import insync_sshd
+import insync_systemd
 import pytest
 
 from tests.functional.private import command, private_world
@@ -109,10 +110,11 @@ KEYS = {"alice": ["ssh-ed25519 AAAA"], "bob": ["ssh-ed25519 BBBB"]}
 @pytest.fixture
 def server(monkeypatch):
     """What insync_sshd finds: ``server["refused"]`` are those who are not let in."""
-    facts = {"pending": True, "taken_back": False, "refused": {}, "confirmed": 0}
+    facts = {"pending": True, "taken_back": False, "refused": {}, "confirmed": 0, "asked": []}
     monkeypatch.setattr(insync_sshd, "pending", lambda: facts["pending"])
     monkeypatch.setattr(insync_sshd, "taken_back", lambda: facts["taken_back"])
     monkeypatch.setattr(insync_sshd, "refused", lambda address, port, operators: facts["refused"])
+    monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: facts["asked"].append(words))
     monkeypatch.setattr(insync_sshd, "confirm", lambda: facts.update(confirmed=1, pending=False))
     return facts
 
@@ -129,6 +131,7 @@ def test_a_change_that_lets_all_in_is_confirmed_once(confirmed, server, testmode
     result = confirmed(testmode)
     assert result["result"] is (None if testmode else True)
     assert result["changes"] and bool(server["confirmed"]) is not testmode
+    assert server["asked"] == ([] if testmode else [("restart", insync_sshd.TIMER)])
     assert bool(confirmed(testmode)["changes"]) is testmode
 
 
