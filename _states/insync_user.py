@@ -11,12 +11,13 @@ def __virtual__():
     return __virtualname__
 
 
-def absent(name, data=()):
+def absent(name, data=(), disposable=()):
     """
     Remove the system user ``name`` and its group, unless it owns data.
 
     name (str): the user; nothing of its runs any more.
     data (list of str): the folders of its data. Empty ones are removed; one that is not stays as it is, with the user.
+    disposable (list of str): names of files in these folders that are no data, such as caches; they are removed.
 
     .. code-block:: yaml
 
@@ -28,27 +29,30 @@ def absent(name, data=()):
     ret = {"name": name, "changes": {}, "result": True, "comment": f"there is no user {name}"}
     try:
         folders = [pathlib.Path(path) for path in data if pathlib.Path(path).is_dir()]
-        kept = [str(path) for path in folders if any(path.iterdir())]
-        changes = {str(path): "remove" for path in folders if str(path) not in kept}
+        files = [folder / one for folder in folders for one in disposable if (folder / one).is_file()]
+        kept = [str(folder) for folder in folders if set(folder.iterdir()) - set(files)]
+        empty = [folder for folder in folders if str(folder) not in kept]
+        gone = not kept and bool(__salt__["user.info"](name))
         if kept:
             ret["comment"] = f"{name} stays: its data in {', '.join(kept)} does"
-        elif __salt__["user.info"](name):
-            changes[name] = "remove"
+        elif gone:
             ret["comment"] = f"the user {name} is removed"
+        changes = {str(one): "remove" for one in (*files, *empty, *([name] if gone else []))}
         if not changes or __opts__["test"]:
             return {**ret, "changes": changes, "result": None if changes else True}
-        _remove(name, changes)
+        _remove(files, empty, name if gone else "")
     except (SaltException, OSError) as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes}
 
 
-def _remove(name, changes):
-    for path in changes:
-        if path != name:
-            pathlib.Path(path).rmdir()
-    if name in changes:
-        if not __salt__["user.delete"](name):
+def _remove(files, folders, user):
+    for file in files:
+        file.unlink()
+    for folder in folders:
+        folder.rmdir()
+    if user:
+        if not __salt__["user.delete"](user):
             raise CommandExecutionError("it cannot be removed: does a process of its still run?")
-        if __salt__["group.info"](name):
-            __salt__["group.delete"](name)
+        if __salt__["group.info"](user):
+            __salt__["group.delete"](user)

@@ -18,22 +18,22 @@ app-{{ name }}-absent-virtualenv:
       - insync_unit: app-{{ name }}-absent-slots
       - insync_unit: app-{{ name }}-absent-unit
 
-{#- Settings and secrets, also those that it keeps for when the conf server is away; and the record of the release, which
-    would promise a virtualenv that is gone. #}
+{#- Settings and secrets; and the record of the release, which would promise a virtualenv that is gone. #}
 app-{{ name }}-absent-files:
   file.absent:
     - names:
       - /etc/insync/{{ name }}
-      - /var/lib/{{ user }}/conf.json
       - /var/lib/insync/{{ name }}/state.json
     - require:
       - insync_unit: app-{{ name }}-absent-slots
       - insync_unit: app-{{ name }}-absent-unit
 
+{#- What it keeps for when the conf server is away is no data, and there are secrets in it. #}
 app-{{ name }}-absent-user:
   insync_user.absent:
     - name: {{ user }}
     - data: [/var/lib/{{ user }}]
+    - disposable: [conf.json]
     - require:
       - file: app-{{ name }}-absent-files
 {%- endfor %}

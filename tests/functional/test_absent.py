@@ -114,12 +114,15 @@ def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
         result = single("insync_user.absent", test=test, name="devpi", data=data)
         assert (result["result"], result["changes"]) == (True, {})
         assert result["comment"] == f"devpi stays: its data in {data[0]} does"
-    (tmp_path / "data" / "file").unlink()
-    changes = {data[0]: "remove", "devpi": "remove"}
-    result = single("insync_user.absent", test=True, name="devpi", data=data)
+    (tmp_path / "data" / "cache").touch()
+    result = single("insync_user.absent", name="devpi", data=data, disposable=["cache"])
+    assert (result["changes"], result["comment"][:12]) == ({f"{data[0]}/cache": "remove"}, "devpi stays:")
+    (tmp_path / "data" / "file").rename(tmp_path / "data" / "cache")
+    changes = {f"{data[0]}/cache": "remove", data[0]: "remove", "devpi": "remove"}
+    result = single("insync_user.absent", test=True, name="devpi", data=data, disposable=["cache"])
     assert (result["result"], result["changes"], users.read_text()) == (None, changes, "devpi\n")
-    assert (tmp_path / "data").is_dir()
-    result = single("insync_user.absent", name="devpi", data=data)
+    assert (tmp_path / "data" / "cache").exists()
+    result = single("insync_user.absent", name="devpi", data=data, disposable=["cache"])
     assert (result["result"], result["changes"], users.read_text()) == (True, changes, "")
     assert not (tmp_path / "data").exists()
     for test in (True, False):
