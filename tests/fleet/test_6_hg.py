@@ -1,5 +1,6 @@
 """The Mercurial repositories: people come by https with a password, programs by ssh with a repository's key."""
 
+import contextlib
 import json
 import re
 
@@ -22,7 +23,14 @@ HOME = "/home/alice/hg"
 
 @pytest.fixture(scope="module", autouse=True)
 def people(fleet):
-    """Each has settings of Mercurial as the docs show them, and alice the keys of the repositories, on one machine."""
+    """Those who use the repositories, on one machine."""
+    with prepared(fleet):
+        yield
+
+
+@contextlib.contextmanager
+def prepared(fleet):
+    """Each has settings of Mercurial as the docs show them, and alice the keys of the repositories."""
     files = {label: (KEYS / f"hg-{label}").read_text() for label in ("website-deploy", "website-build", "client-build")}
     settings = "[ui]\nusername = {user}\n[auth]\nhg.prefix = {name}\nhg.username = {user}\nhg.password = {password}\n"
     for user, password in {**PASSWORDS, "mallory": "guess"}.items():
