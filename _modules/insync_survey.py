@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import insync_fresh_pillar
 import insync_survey
 import insync_survey_lines
 import insync_survey_plan
@@ -42,11 +43,12 @@ def survey(full=False):
     """
     if not isinstance(full, bool):
         raise SaltInvocationError(f"full: {full!r} is neither True nor False")
-    states = _states()
-    found = _look(insync_survey_plan.plan(dict(__pillar__), states))
+    pillar, states = insync_fresh_pillar.compile(__opts__, __grains__.value()), _states()
+    known, allow, slots = pillar["survey"]["known"], pillar["firewall"]["allow"], pillar["slots"]
+    found = _look(insync_survey_plan.plan(states, allow, slots, known))
     if not states:
         found["incomplete"].append("states: they do not render here, so what they made is asked about as well")
-    servers = {peer["private"]: name for name, peer in __pillar__["peers"].items()}
+    servers = {peer["private"]: name for name, peer in pillar["peers"].items()}
     found["unknown"] = insync_survey_lines.unknown(found["found"], servers)
     if not full:
         found["found"] = ", ".join(f"{len(rows)} {section}" for section, rows in found["found"].items() if rows)

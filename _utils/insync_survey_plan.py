@@ -7,21 +7,22 @@ _GONE = ("absent", "removed", "purged", "dead", "disabled", "masked")
 _FOLDERS = {("file", "directory"), ("file", "recurse")}
 
 
-def plan(pillar, high):
+def plan(high, allow, slots, known):
     """
     Return what ``insync_survey.survey`` is to take for declared (dict).
 
-    pillar (dict): the server's.
     high (dict): its states, as ``state.show_highstate`` tells them: id -> state module -> what it is given.
+    allow, slots (list, dict): of the inventory, what the server offers, and of what one slot serves at a time.
+    known (dict): path or pattern -> why nobody needs to ask.
 
     Only what our states write themselves counts, and folders that they make for one purpose; so a hand-made file beside
     theirs is still asked about.
     """
     states = [state for one in high.values() if isinstance(one, dict) for state in _states(one)]
     return {
-        "allow": [{key: rule[key] for key in _RULE} for rule in pillar["firewall"]["allow"]],
-        "slots": pillar["slots"],
-        "known": pillar["survey"]["known"],
+        "allow": [{key: rule[key] for key in _RULE} for rule in allow],
+        "slots": slots,
+        "known": known,
         "files": sorted({name for state in states if state["module"] == "file" for name in state["names"]}),
         "places": sorted({place for state in states for place in _places(state)}),
         "users": sorted({"root", *(name for state in states if state["module"] == "user" for name in state["names"])}),

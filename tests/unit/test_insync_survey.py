@@ -417,8 +417,7 @@ HIGH = {
 
 
 def test_what_states_say_is_declared_and_what_they_remove_is_not():
-    pillar = {"firewall": {"allow": [{**ALLOW, "sources": ["world"]}]}, "slots": {}, "survey": {"known": {"/x": "y"}}}
-    plan = insync_survey_plan.plan(pillar, HIGH)
+    plan = insync_survey_plan.plan(HIGH, [{**ALLOW, "sources": ["world"]}], {}, {"/x": "y"})
     assert "hunter2" not in json.dumps(plan)
     assert plan == {
         "allow": [ALLOW],

@@ -253,7 +253,7 @@ def test_every_unit_is_in_the_image_or_in_a_package_of_it():
 
 
 def test_the_world_and_the_master_trust_the_acme_authority(monkeypatch, tmp_path):
-    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}, "drone": {}}
+    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}}
 
     def execute(server, *command, **options):
         known = command[0] != "test" or command[-1] in there[server]
