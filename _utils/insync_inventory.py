@@ -269,7 +269,7 @@ def all_pools(inventory):
     for environment in environments(inventory):
         own = {host for host in inventory["hosts"] if environment_of(inventory, host) == environment}
         for pool, servers in pools(seen_from(inventory, environment)).items():
-            if own & set(servers):
+            if environment == PRODUCTION or own & set(servers):
                 found[application_name(environment, pool)] = servers
     return found
 
