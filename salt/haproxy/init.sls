@@ -92,6 +92,7 @@ haproxy-config:
         listen: {{ listen | tojson }}
         names: {{ names | tojson }}
         peers: {{ peers | tojson }}
+        preview: {{ preview | tojson }}
     - require:
       - file: haproxy-active-map
       - file: haproxy-unavailable-page
