@@ -18,3 +18,10 @@ redis-absent-files:
       - /usr/local/sbin/insync-redis-check
     - require:
       - insync_redis: redis-absent-instances
+
+redis-absent-user:
+  insync_user.absent:
+    - name: redis
+    - data: [/var/lib/redis]
+    - require:
+      - pkg: redis-absent-package
