@@ -6,7 +6,7 @@ import stat
 import pytest
 from cryptography import x509
 
-from tests.functional.acme import DIRECTORY, PORT, authority
+from tests.functional.acme import DIRECTORY, PORT, authority, digitalocean
 from tests.functional.private import command, private_world
 
 NAME, MORE = "www.insynchq.com", "insynchq.com"
@@ -160,3 +160,43 @@ def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tm
         assert (result["result"], names(pem)[0]) == (True, [MORE, NAME]), result["comment"]
         # As certbot's timer does.
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
+
+
+def test_one_way_to_prove_the_names_is_declared(single, pem):
+    for ways in ({}, {"port": PORT, "dns": {"provider": "digitalocean"}}):
+        result = single("insync_certificate.issued", name=str(pem), domains=[NAME], **ways)
+        assert (result["result"], result["changes"]) == (False, {})
+        assert "give one of port and dns" in result["comment"]
+
+
+@private_world
+def test_a_wildcard_is_proven_by_dns_and_renewed_so(single, pem, tmp_path, monkeypatch):
+    hook(pem)
+    wildcard, token, file = ["*.insync.io", "insync.io"], "lab '#token'", tmp_path / "dns.ini"
+    file.touch(mode=0o600)
+
+    def issued(provider="digitalocean", test=False):
+        dns = {"provider": provider, "credentials": str(file), "propagation_seconds": 0}
+        named = {"name": str(pem), "domains": wildcard, "directory": DIRECTORY}
+        return single("insync_certificate.issued", dns=dns, test=test, **named)
+
+    with authority(tmp_path), digitalocean(monkeypatch, token) as records:
+        file.write_text('dns_digitalocean_token = "another"\n')
+        refused = issued()
+        assert (refused["result"], refused["changes"]) == (False, {})
+        assert refused["comment"].endswith("Unable to authenticate you (Did you provide a valid API token?)")
+
+        file.write_text(f'dns_digitalocean_token = "{token}"\n')
+        result = issued()
+        assert result["result"] is True, result["comment"]
+        first = names(pem)
+        assert (first[0], records) == (wildcard, {})
+        for test in (True, False):
+            assert issued(test=test)["changes"] == {}
+        # As certbot's timer does.
+        command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
+        assert (names(pem)[0], names(pem) != first, records) == (wildcard, True, {})
+
+        foretold = issued("rfc2136", test=True)["comment"]
+        why = "the current one would be renewed with authenticator dns-digitalocean, not dns-rfc2136"
+        assert foretold == f"a certificate would be ordered: {why}"
