@@ -7,7 +7,7 @@ import shutil
 import urllib.parse
 
 import insync_certificate
-from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
+from salt.exceptions import CommandExecutionError, SaltException
 
 __virtualname__ = "insync_certificate"
 
@@ -79,7 +79,7 @@ def issued(name, domains, port=None, dns=None, directory="", email=""):
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} is issued and in use"}
     if bool(port) is bool(dns):
-        raise SaltInvocationError("give one of port and dns")
+        return {**ret, "result": False, "comment": "give one of port and dns"}
     lineage, way = _CERTBOT / "live" / pathlib.Path(name).stem, insync_certificate.way(port, dns)
     why = _why_order(lineage, domains, directory, way)
     changes = {"certificate": {"old": why, "new": "issued"}} if why else {}
