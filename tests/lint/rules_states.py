@@ -1,7 +1,6 @@
 """House rules of salt/ and pillar/; each returns a line for every place that breaks it."""
 
 import os
-import pathlib
 import re
 
 import salt.state
@@ -171,11 +170,15 @@ def tunables_are_read(tree):
 
 def _verbs_that_read(tree, key):
     """The text of the modules and utilities that read ``key`` of the pillar, and of those that they hand it to."""
-    texts = {pathlib.PurePath(name).stem: tree.text(name) for name in tree.files("_modules/*.py", "_utils/*.py")}
+    texts = {name: tree.text(name) for name in tree.files("_modules/*.py", "_utils/*.py")}
     read = [text for text in texts.values() if re.search(rf"""pillar(__)?\["{key}"\]""", text)]
-    handed = {name for text in read for name in re.findall(r"^import (insync_\w+)$", text, re.MULTILINE)}
-    handed |= {name for one in handed for name in re.findall(r"^import (insync_\w+)$", texts[one], re.MULTILINE)}
+    handed = {name for text in read for name in _utilities(text)} & texts.keys()
+    handed |= {name for one in handed for name in _utilities(texts[one])} & texts.keys()
     return "".join([*read, *(texts[name] for name in handed)])
+
+
+def _utilities(text):
+    return {f"_utils/{name}.py" for name in re.findall(r"^import (insync_\w+)$", text, re.MULTILINE)}
 
 
 def _keys(values):
