@@ -134,6 +134,7 @@ UNITS = [
     ("web-lb02", "haproxy"),
     ("db", "mariadb"),
     ("ct1", "fail2ban"),
+    ("ct1", "nginx"),
     ("redis", "redis-server@main"),
     ("redis", "redis-server@cache"),
     ("beanstalkd", "beanstalkd"),
@@ -192,7 +193,7 @@ WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "
 PROBE = "/run/probe"
 KEYS = (
     "/etc/insync/*/credentials/tls_key /etc/mysql/tls.pem /etc/redis/tls.pem /etc/nginx/insync.key "
-    "/etc/insync/certificates/public.pem"
+    "/etc/insync/certificates/*.pem"
 )
 READABLE = "/etc /var/lib /var/cache /insync /opt /srv /usr/local -xdev -type f -perm /o+r -size -1048576c"
 LOGS = "/var/log /run/log /tmp /etc/systemd /run/systemd/system /var/cache/salt/master/jobs"
