@@ -236,7 +236,7 @@ def test_no_secret_lies_open(fleet, server, canary):
     """Not in logs, job returns, unit files, process lists, or any file that everybody may read."""
     secrets = [value for role, values in SECRETS.items() if role != "base" for value in values.values()]
     keys = fleet.run(server, "sh", "-c", f"cat {KEYS}").stdout
-    bodies = re.findall(r"PRIVATE KEY-----(.*?)-----END", keys, re.DOTALL)
+    bodies = re.findall(r"BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", keys, re.DOTALL)
     secrets += [line for body in bodies for line in private_lines(body)]
     # As they are in JSON.
     secrets += [json.dumps(secret)[1:-1] for secret in secrets if json.dumps(secret)[1:-1] != secret]
@@ -335,7 +335,7 @@ OWED = {
         "/etc/default/beanstalkd /etc/insync/mailer/settings.json",
         ["app-mailer-release", "beanstalkd-service"],
     ),
-    "dev": ("/etc/systemd/system/devpi.service /etc/nginx/nginx.conf", ["nginx-service", "devpi-service"]),
+    "dev": ("/etc/systemd/system/devpi.service /etc/nginx/nginx.conf", ["devpi-service", "nginx-service"]),
     "db": ("/etc/mysql/tls.pem", ["mariadb-service"]),
     "web-lb02": ("/etc/haproxy/haproxy.cfg", ["haproxy-service"]),
 }
@@ -365,8 +365,8 @@ def test_a_restart_that_an_earlier_run_did_not_come_to_is_made_up_for(fleet):
         ({"mysql": {"password": {"secret": "nobody:has"}}}, "there is no secret nobody:has"),
         ({"": "text"}, "nothing was loaded"),
         ({"greeting": ""}, "greeting: is empty"),
-        ({"mysql": {"connect": "mysql", "port": 70000}}, "mysql.port: is not a whole number from 1 to 65535"),
-        ({"mysql": {"connect": "mysql", "port": "many"}}, "mysql.port: is not a whole number from 1 to 65535"),
+        ({"mysql": {"host": "db", "port": 70000}}, "mysql.port: is not a whole number from 1 to 65535"),
+        ({"mysql": {"host": "db", "port": "many"}}, "mysql.port: is not a whole number from 1 to 65535"),
         ({"mysql": "text"}, "mysql: has no host and port"),
         ({"greeting": True}, "greeting: is true or false, not a text"),
         ("text", "is a text, where settings by their names are wanted"),
