@@ -61,6 +61,7 @@ def pillar(lab):
     return {
         "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
+        "forum": {"misago": {"mail": {"host": smtp, "port": SMTP_PORT}}},
         "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},
         "repos": {
             "repos": {

@@ -55,6 +55,7 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
         "base": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
+        "forum": {"misago": {"mail": {"host": "smtp.cloud.example", "port": 587}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
         "repos": {
             "repos": {
