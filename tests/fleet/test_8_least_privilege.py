@@ -139,6 +139,7 @@ UNITS = [
     ("redis", "redis-server@cache"),
     ("beanstalkd", "beanstalkd"),
     ("dev", "devpi"),
+    ("dev", "hgweb"),
     ("dev", "nginx"),
     ("sentry", "bugsink"),
     ("sentry", "bugsink-snappea"),
@@ -352,7 +353,10 @@ OWED = {
         "/etc/default/beanstalkd /etc/insync/mailer/settings.json",
         ["app-mailer-release", "beanstalkd-service"],
     ),
-    "dev": ("/etc/systemd/system/devpi.service /etc/nginx/nginx.conf", ["nginx-service", "devpi-service"]),
+    "dev": (
+        "/etc/systemd/system/devpi.service /etc/hg/hgweb.config /etc/nginx/nginx.conf",
+        ["devpi-service", "hg-service", "nginx-service"],
+    ),
     "db": ("/etc/mysql/tls.pem", ["mariadb-service"]),
     "web-lb02": ("/etc/haproxy/haproxy.cfg", ["haproxy-service"]),
 }
