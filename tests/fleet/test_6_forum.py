@@ -148,10 +148,12 @@ def test_what_was_written_outlives_restarts(fleet, member, thread):
     fleet.ok(SERVER, "systemctl", "restart", "--", *UNITS)
     until_it_answers(fleet)
     assert posts(fleet, thread) == before
-    fleet.ok(SERVER, "systemctl", "kill", "--signal=KILL", "misago-redis", "misago-worker")
+    killed = ["misago-redis", "misago-worker"]
+    fleet.ok(SERVER, "systemctl", "kill", "--signal=KILL", *killed)
     until_it_answers(fleet)
     status, said = member.post(f"/api/threads/{thread['id']}/posts/", post="Still logged in.")
     assert status == 200 and len(posts(fleet, thread)) == len(before) + 1, said
+    fleet.eventually(lambda: fleet.run(SERVER, "systemctl", "is-active", *killed).stdout.split() == ["active"] * 2)
 
 
 def test_the_site_tells_nothing_but_the_forum(fleet):
