@@ -149,6 +149,10 @@ UNITS = [
     ("insynchq-support", "misago-redis"),
     ("insynchq-support", "postgresql@15-main"),
     ("insynchq-support", "nginx"),
+    ("drone", "buildbot"),
+    ("drone", "buildbot-worker"),
+    ("drone", "nginx"),
+    ("drone-test", "buildbot-worker"),
     ("wiki", "mediawiki"),
     ("wiki", "nginx"),
 ]
@@ -207,6 +211,7 @@ WHERE = [
     "wiki",
     "sentry",
     "insynchq-support",
+    "drone",
 ]
 PROBE = "/run/probe"
 KEYS = (
