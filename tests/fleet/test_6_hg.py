@@ -156,7 +156,7 @@ def test_nobody_without_a_password_sees_anything(fleet):
 
 def test_the_list_names_only_what_one_may_read(fleet):
     listed = {user: set(re.findall(r'href="/(\w+)/"', get(fleet, *as_user(user), f"{URL}/")[1])) for user in PASSWORDS}
-    assert listed == {"alice": {"website", "client"}, "bob": {"website"}, "ci": {"website"}}
+    assert listed == {"alice": {"website", "client", "example"}, "bob": {"website"}, "ci": {"website", "example"}}
 
 
 def test_a_client_cannot_say_who_it_is(fleet):
