@@ -10,6 +10,7 @@ import sys
 import urllib.parse
 
 import insync_ca
+import insync_inventory
 import yaml
 
 from lab import clients, network, podman, s3, shell
@@ -30,6 +31,8 @@ WEB_CA = STATE / "web-ca"
 WEB_CA_FILE = "/usr/local/share/ca-certificates/insync-lab-web.crt"
 DAYS = 825
 RENEW_DAYS = 60
+# The roles whose servers ask public sites.
+READERS = ("ci", "ci_integration")
 # As the best known public ACME authority.
 ACME_DAYS = 90
 
@@ -61,6 +64,7 @@ def pillar(lab):
     return {
         "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
+        "forum": {"misago": {"mail": {"host": smtp, "port": SMTP_PORT}}},
         "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},
         "repos": {
             "repos": {
@@ -147,7 +151,8 @@ def trust_acme(settings):
     """
     Make the fleet's clients trust the root of the ACME authority, which is another one each time that pebble starts.
 
-    The clients are insync-world, and the master, who looks for itself at what is released.
+    The clients are insync-world, the master, who looks for itself at what is released, and CI, which reads
+    repositories.
 
     settings (Settings): the inventory and lab.yaml.
     Raises LabError if pebble does not tell it.
@@ -161,8 +166,10 @@ def trust_acme(settings):
         path = f"/usr/local/share/ca-certificates/pebble-{insync_ca.fingerprint(root)[:16]}.crt"
     except insync_ca.CaError as exc:
         raise LabError(f"cloud: pebble's root certificate {exc}; 'systemctl status pebble' there") from exc
-    for box in ("world", settings.master):
-        if podman.execute(box, "test", "-e", path, check=False).returncode:
+    readers = [host for role in READERS for host in insync_inventory.hosts_with(settings.inventory, role)]
+    for box in ("world", settings.master, *readers):
+        # It is another number if there is no such container.
+        if podman.execute(box, "test", "-e", path, check=False).returncode == 1:
             podman.write(box, path, root)
             podman.execute(box, "update-ca-certificates")
 

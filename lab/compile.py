@@ -105,7 +105,8 @@ def _low(opts, host, pillar):
 
 
 def _with_file(host, chunk, functions):
-    if (chunk["state"], chunk["fun"]) != ("file", "managed") or "source" not in chunk:
+    # What is fetched from elsewhere is no file of this checkout.
+    if (chunk["state"], chunk["fun"]) != ("file", "managed") or not chunk.get("source", "").startswith("salt://"):
         return chunk
     path = functions["cp.cache_file"](chunk["source"])
     if not path:

@@ -98,12 +98,18 @@ def tip(fleet, user, repository):
     return ok(fleet, user, "identify", "--id", "--rev", "tip", repository).strip()
 
 
+def pushed_by_https(fleet, megabytes):
+    """Let alice push so much by https, out of the new clone `alice`; return the changeset's id."""
+    ok(fleet, "alice", "clone", f"{URL}/website", "alice")
+    found = commit(fleet, "alice", "alice", "large", megabytes=megabytes)
+    ok(fleet, "alice", "-R", "alice", "push", "--force")
+    return found
+
+
 @pytest.fixture(scope="module")
 def pushed(fleet, people):
-    """A changeset of 20 MB that alice has pushed by https, out of the clone `alice`; it goes in the end."""
-    ok(fleet, "alice", "clone", f"{URL}/website", "alice")
-    found = commit(fleet, "alice", "alice", "large", megabytes=20)
-    ok(fleet, "alice", "-R", "alice", "push", "--force")
+    """A changeset of 20 MB that alice has pushed; it goes in the end."""
+    found = pushed_by_https(fleet, 20)
     yield found
     strip = ["hg", "-R", "/srv/hg/website", "--config", "extensions.strip=", "strip", "--no-backup", found]
     fleet.ok(HOST, "runuser", "-u", "hg", "--", *strip)
@@ -150,7 +156,7 @@ def test_nobody_without_a_password_sees_anything(fleet):
 
 def test_the_list_names_only_what_one_may_read(fleet):
     listed = {user: set(re.findall(r'href="/(\w+)/"', get(fleet, *as_user(user), f"{URL}/")[1])) for user in PASSWORDS}
-    assert listed == {"alice": {"website", "client"}, "bob": {"website"}, "ci": {"website"}}
+    assert listed == {"alice": {"website", "client", "example"}, "bob": {"website"}, "ci": {"website", "example"}}
 
 
 def test_a_client_cannot_say_who_it_is(fleet):

@@ -144,6 +144,15 @@ UNITS = [
     ("sentry", "bugsink"),
     ("sentry", "bugsink-snappea"),
     ("sentry", "nginx"),
+    ("insynchq-support", "misago"),
+    ("insynchq-support", "misago-worker"),
+    ("insynchq-support", "misago-redis"),
+    ("insynchq-support", "postgresql@15-main"),
+    ("insynchq-support", "nginx"),
+    ("drone", "buildbot"),
+    ("drone", "buildbot-worker"),
+    ("drone", "nginx"),
+    ("drone-test", "buildbot-worker"),
     ("wiki", "mediawiki"),
     ("wiki", "nginx"),
 ]
@@ -190,7 +199,20 @@ def test_a_unit_can_write_nothing_but_its_own(fleet, server, unit):
     assert owner == [facts["User"], "700"]
 
 
-WHERE = ["ct1", "web-lb02", "web02", "license01", "beanstalkd", "db", "redis", "dev", "wiki", "sentry"]
+WHERE = [
+    "ct1",
+    "web-lb02",
+    "web02",
+    "license01",
+    "beanstalkd",
+    "db",
+    "redis",
+    "dev",
+    "wiki",
+    "sentry",
+    "insynchq-support",
+    "drone",
+]
 PROBE = "/run/probe"
 KEYS = (
     "/etc/insync/*/credentials/tls_key /etc/mysql/tls.pem /etc/redis/tls.pem /etc/nginx/insync.key "

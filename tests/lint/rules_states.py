@@ -134,8 +134,9 @@ def components_are_included(tree):
 
 
 def _includes(text):
-    block = re.search(r"^include:\n((?:  - .*\n)+)", text, re.MULTILINE)
-    return [line[4:] for line in block[1].splitlines()] if block else []
+    """Of all its include blocks: which of them counts may depend."""
+    blocks = re.findall(r"^include:\n((?:  - .*\n)+)", text, re.MULTILINE)
+    return [line[4:] for block in blocks for line in block.splitlines()]
 
 
 def only_maps_read_pillar(tree):

@@ -95,6 +95,17 @@ BROKEN = [
         ["salt/lost: no role includes it"],
     ),
     (
+        "components_are_included",
+        {
+            "salt/role/web/init.sls": "include:\n  - web\n",
+            SLS: "{%- if x %}\ninclude:\n  - tls\n{%- else %}\ninclude:\n  - plain\n{%- endif %}\n\nweb-x:\n",
+            "salt/tls/init.sls": "",
+            "salt/plain/init.sls": "",
+            "salt/lost/init.sls": "",
+        },
+        ["salt/lost: no role includes it"],
+    ),
+    (
         "only_maps_read_pillar",
         {
             SLS: "{{ pillar.web.port }}",

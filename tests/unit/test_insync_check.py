@@ -72,3 +72,10 @@ def test_a_missing_certificate_is_told(copies):
     (site / "tls" / "db.crt").unlink()
     found = insync_check.problems(*copies)
     assert found == [f"tls/db.crt: no such file in the site folder ({site}); 'bootstrap/certificates {site}' makes it"]
+
+
+def test_repositories_that_cannot_be_served_are_told(copies):
+    (copies[1] / "hg.yaml").write_text("repositories: {website: {read: ['*'], push: [], keys: {}}}")
+    assert insync_check.problems(*copies) == [
+        "hg.yaml: website.read: '*' is not a name of a user (a-z, 0-9 and '-')",
+    ]

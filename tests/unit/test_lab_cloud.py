@@ -55,6 +55,7 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
         "base": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
+        "forum": {"misago": {"mail": {"host": "smtp.cloud.example", "port": 587}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
         "repos": {
             "repos": {
@@ -252,8 +253,8 @@ def test_every_unit_is_in_the_image_or_in_a_package_of_it():
         assert (units / unit).exists() or unit in packaged
 
 
-def test_the_world_and_the_master_trust_the_acme_authority(monkeypatch, tmp_path):
-    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}}
+def test_the_world_the_master_and_ci_trust_the_acme_authority(monkeypatch, tmp_path):
+    root, there = cloud.web_authority(tmp_path).certificate, {"world": {}, "ct9": {}, "drone": {}}
 
     def execute(server, *command, **options):
         known = command[0] != "test" or command[-1] in there[server]
@@ -262,11 +263,13 @@ def test_the_world_and_the_master_trust_the_acme_authority(monkeypatch, tmp_path
     calls = []
     monkeypatch.setattr(podman, "execute", lambda *a, **options: calls.append(a[:2]) or execute(*a, **options))
     monkeypatch.setattr(podman, "write", lambda server, path, text: there[server].update({path: text}))
-    cloud.trust_acme(Settings())
-    assert [list(files.values()) for files in there.values()] == [[root], [root]]
+    settings = Settings()
+    settings.inventory = {**Settings.inventory, "hosts": {"drone": {"roles": ["ci"]}, "web": {"roles": ["web"]}}}
+    cloud.trust_acme(settings)
+    assert [list(files.values()) for files in there.values()] == [[root], [root], [root]]
     assert {("world", "update-ca-certificates"), ("ct9", "update-ca-certificates")} <= set(calls)
     calls.clear()
-    cloud.trust_acme(Settings())
+    cloud.trust_acme(settings)
     assert "update-ca-certificates" not in {command for _, command in calls}
 
 

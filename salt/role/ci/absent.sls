@@ -1,0 +1,5 @@
+# Builds nothing any more. What it has told of builds stays.
+include:
+  - buildbot.absent
+  - drone.absent
+  - nginx.absent

@@ -1,0 +1,3 @@
+# Tests what is pushed against what is around it, and publishes nothing.
+include:
+  - ci

@@ -1,0 +1,3 @@
+# The forum of the users.
+include:
+  - misago

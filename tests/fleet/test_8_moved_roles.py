@@ -1,0 +1,222 @@
+"""Roles are data: an edit of the inventory takes the package index and the repositories to another server, and back."""
+
+import contextlib
+
+import insync_inventory
+import pytest
+import yaml
+
+from tests.fleet import test_6_hg, test_6_pypi, test_8_retired
+from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
+
+# What their users see, as before the move: the same tests, and their fixtures.
+from tests.fleet.test_6_hg import (  # noqa: F401
+    test_a_repositorys_key_pushes_through_the_gateway,
+    test_nobody_without_a_password_sees_anything,
+    test_what_alice_pushes_bob_pulls_and_it_is_public,
+    test_who_only_reads_is_told_why_a_push_is_refused,
+)
+from tests.fleet.test_6_pypi import (  # noqa: F401
+    test_a_client_installs_what_it_needs,
+    test_nobody_else_uploads,
+    test_pip_installs_private_and_public_packages_and_knows_no_other_index,
+    test_the_uploader_uploads_and_nothing_is_replaced,
+    wheels,
+)
+
+ROLES = ["pypi_server", "hg_server"]
+(FORMER,) = {insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES}
+NEW, HOSTS = test_8_retired.SERVER, test_8_retired.HOSTS
+# Settings and logs that Debian keeps of a package that is removed.
+PACKAGES = ("/etc/nginx/", "/etc/letsencrypt", "/etc/mercurial")
+DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
+BOB = "/home/bob/move"
+
+
+def declare(fleet, changes):
+    """Let the inventory on ct1 say so: ``changes`` are server -> what its entry says otherwise."""
+    hosts = yaml.safe_load((ROOT / "pillar" / "inventory" / "hosts.yaml").read_text())
+    for name, changed in changes.items():
+        hosts[name].update(changed)
+    fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=yaml.safe_dump(hosts, sort_keys=False))
+    fleet.ok("ct1", "sh", "-c", CERTIFICATES)
+
+
+# As docs/bootstrap.md has it: the server has a TLS service now.
+CERTIFICATES = "cd /srv/insync/site && ../current/bootstrap/certificates . && chown root:salt tls/* && chmod 0640 tls/*"
+
+
+def converge(fleet):
+    """Apply the highstate of both servers; what they report is all well."""
+    results = fleet.highstate([FORMER, NEW])
+    assert {server: failed(states) for server, states in results.items()} == {FORMER: [], NEW: []}
+    return results
+
+
+def answer_from(fleet, server, former):
+    """Let the public DNS lead to ``server``, as an operator would at the provider's."""
+    old, new = (INVENTORY["hosts"][name]["public"] for name in (former, server))
+    edit = (
+        f"sed -i 's/^host-record={test_6_hg.NAME},{old}$/host-record={test_6_hg.NAME},{new}/' /etc/dnsmasq.d/fleet.conf"
+    )
+    fleet.ok("cloud", "sh", "-c", f"{edit} && systemctl restart dnsmasq")
+
+
+COPY = """
+set -eu
+ssh="ssh -F config -o BatchMode=yes"
+$ssh {new} sudo systemctl stop devpi
+$ssh {new} sudo rm -rf /var/lib/devpi/server
+$ssh {former} sudo tar -C /var/lib/devpi -c server | $ssh {new} sudo tar -C /var/lib/devpi -xp
+$ssh {new} sudo systemctl start devpi
+$ssh {former} sudo tar -C /srv/hg -c . | $ssh {new} sudo tar -C /srv/hg -xp
+"""
+
+
+def copy_data(fleet):
+    """What docs/roles/ tell: bob lets the servers' data go through his machine."""
+    config = insync_inventory.ssh_config(INVENTORY, "bob", f"{BOB}/known_hosts")
+    keys = [f"{host} {fleet.ok(host, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub')}" for host in ("ct1", FORMER, NEW)]
+    fleet.ok("world", "install", "-d", "-o", "bob", "-m", "0700", BOB)
+    for name, text in (("config", config), ("known_hosts", "".join(keys))):
+        fleet.ok("world", "sh", "-c", f"cat > {BOB}/{name}; chown bob: {BOB}/{name}", stdin=text)
+    become = ["runuser", "-u", "bob", "--", "env", "-C", BOB]
+    fleet.ok("world", *become, "sh", "-c", COPY.format(former=FORMER, new=NEW))
+    fleet.ok("world", "rm", "-r", BOB)
+
+
+PATCH = "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,1 @@\n+x\n"
+HG = ("runuser", "-u", "hg", "--", "env", "HGPLAIN=1", "hg", "-R", "/srv/hg/website")
+
+
+@contextlib.contextmanager
+def kept_changeset(fleet):
+    """A changeset that is in the repository before the move, as its id."""
+    words = ["import", "--bypass", "--config", "ui.username=x", "-m", "before the move", "-"]
+    fleet.ok(FORMER, *HG, *words, stdin=PATCH)
+    found = fleet.ok(FORMER, *HG, "identify", "--id", "--rev", "tip").strip()
+    yield found
+    fleet.ok(FORMER, *HG, "--config", "extensions.strip=", "strip", "--no-backup", found)
+
+
+@contextlib.contextmanager
+def at(server):
+    """Let the tests of the users ask there."""
+    host = f"{server}.insync.internal"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SERVER": server, "HOST": host, "URL": f"https://{host}"}.items():
+            patch.setattr(test_6_pypi, name, value)
+        patch.setattr(test_6_pypi, "STABLE", f"https://{host}/insync/stable")
+        patch.setattr(test_6_pypi, "VERSION", f"{test_6_pypi.VERSION}.2")
+        patch.setattr(test_6_hg, "HOST", server)
+        yield
+
+
+class Move:
+    """From the one server to the other, and back."""
+
+    def __init__(self, fleet, changeset):
+        self.fleet, self.changeset, self.away = fleet, changeset, False
+        self.before = test_8_retired.snapshot(fleet)
+
+    def go(self):
+        """The roles, and what is in their folders, to the new server."""
+        self.fleet.ok("ct1", "cp", "-p", HOSTS, "/root/hosts.yaml")
+        self.away = True
+        declare(self.fleet, {FORMER: {"roles": [], "retired": ROLES}, NEW: {"roles": ROLES}})
+        answer_from(self.fleet, NEW, FORMER)
+        converge(self.fleet)
+        copy_data(self.fleet)
+
+    def come_back(self):
+        """The roles to the former server, which has the data of then."""
+        declare(self.fleet, {NEW: {"roles": [], "retired": ROLES}})
+        answer_from(self.fleet, FORMER, NEW)
+        converge(self.fleet)
+        tidy = f"cp -p /root/hosts.yaml {HOSTS} && rm /root/hosts.yaml /srv/insync/site/tls/{NEW}.*"
+        self.fleet.ok("ct1", "sh", "-c", tidy)
+        self.away = False
+
+
+@pytest.fixture(scope="module")
+def move(fleet):
+    """The roles are at the other server until the last test; afterwards all is where it was."""
+    with kept_changeset(fleet) as changeset:
+        move = Move(fleet, changeset)
+        try:
+            move.go()
+            with at(NEW):
+                yield move
+        finally:
+            if move.away:
+                move.come_back()
+            fleet.ok(NEW, "sh", "-c", f"rm -r {' '.join(DATA)} && userdel devpi && userdel hg")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def people(fleet, move):
+    """Those who use the repositories find them where they are now."""
+    with test_6_hg.prepared(fleet):
+        yield
+
+
+@pytest.fixture(scope="module")
+def pushed(fleet, people):
+    """A changeset that alice has pushed to where the repositories are now."""
+    return test_6_hg.pushed_by_https(fleet, 1)
+
+
+def test_it_is_all_there_is_to_do(fleet):
+    """Nothing waits for another run, nor on a client: where the index is, it hears from the inventory."""
+    results = fleet.highstate([FORMER, NEW, "web02"], "test=True")
+    assert {server: failed(states) + planned(states) for server, states in results.items()} == {
+        FORMER: [],
+        NEW: [],
+        "web02": [],
+    }
+    ports = fleet.salt([FORMER, NEW], "insync.ports")
+    assert {(server, *ports[server]["missing"], *ports[server]["undeclared"]) for server in ports} == {
+        (FORMER,),
+        (NEW,),
+    }
+
+
+LEFT = """
+ls -d /opt/devpi* /etc/hg /usr/local/lib/insync-hg /usr/local/lib/insync-devpi /etc/mercurial/hgrc.d/insync.rc \
+    /etc/ssh/sshd_config.d/hg.conf /etc/nginx/nginx.conf /etc/nginx/insync.key /etc/insync/certificates 2>/dev/null
+ls /etc/systemd/system /etc/systemd/system/*.wants | grep -E 'devpi|hgweb|nginx'
+systemctl list-units --all --plain --no-legend | grep -oE '(devpi|hgweb|nginx)\\.[a-z]+'
+dpkg-query --show --showformat='${db:Status-Status} ${Package}\\n' | grep -E '^i.* (nginx|mercurial|gunicorn|certbot)'
+pgrep -u devpi; pgrep -u hg
+true
+"""
+
+
+def test_the_former_server_keeps_nothing_but_the_data(fleet):
+    assert fleet.ok(FORMER, "sh", "-c", LEFT) == ""
+    assert fleet.ok(NEW, "sh", "-c", LEFT) != "", "where it is, the same question finds it"
+    for folder, user in DATA.items():
+        assert fleet.ok(FORMER, "ls", folder) != ""
+        assert fleet.run(FORMER, "id", user).returncode == 0, "whose the data are"
+    assert fleet.run(
+        "world", "curl", "--silent", "--max-time", "3", "-k", f"https://{INVENTORY['hosts'][FORMER]['public']}"
+    ).returncode in (7, 28)
+
+
+def test_what_was_there_went_along(fleet, move):
+    status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
+    assert status == 200 and "insync_web-1.0.0-" in page
+    assert test_6_hg.ok(fleet, "ci", "identify", "--rev", move.changeset, f"{test_6_hg.URL}/website")
+
+
+def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, move):
+    """All tests before this one are of the time between."""
+    move.come_back()
+    new = test_8_retired.own(test_8_retired.snapshot(fleet) - move.before)
+    assert {line for line in new if not line.startswith((*DATA, *PACKAGES))} == {
+        f"user {user}" for user in DATA.values()
+    }
+    with at(FORMER):
+        status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
+        assert status == 200 and "insync_web-1.0.0-" in page
+        assert test_6_hg.ok(fleet, "ci", "identify", "--rev", move.changeset, f"{test_6_hg.URL}/website")
