@@ -16,6 +16,8 @@ MASTER = "salt_master"
 # Who answers for the names of zones.yaml.
 REDIRECTS = "redirects"
 SSH_UNIT = "ssh.service"
+# Who may have to replace the other is configured as the other is.
+PRIMARY, REPLICA = "mysql_primary", "mysql_replica"
 
 
 class InventoryError(ValueError):
@@ -105,6 +107,12 @@ def roles_of(inventory, host):
     if host not in hosts:
         raise InventoryError(f"hosts.yaml: there is no server '{host}'{hint(host, hosts)}")
     return [BASE, *hosts[host]["roles"]]
+
+
+def tuned_as(inventory, host):
+    """Return the roles (list of str) whose tunables ``host`` (str) gets: its own, and of a replica the primary's too."""
+    roles = roles_of(inventory, host)
+    return [PRIMARY, *roles] if REPLICA in roles else roles
 
 
 def retired_on(inventory, host):

@@ -14,8 +14,10 @@ from insync_inventory import (
     FILES,
     GATEWAY,
     MASTER,
+    PRIMARY,
     PRODUCTION,
     REDIRECTS,
+    REPLICA,
     SSH_UNIT,
     WORLD,
     InventoryError,
@@ -193,6 +195,17 @@ def _single_roles(inventory):
             played = {one for host in inventory["hosts"].values() for one in host["roles"]}
             near = "" if players else hint(role, played)
             yield f"hosts.yaml: {keys}: exactly one server must play '{role}'{near}"
+
+
+def _replicas(inventory):
+    for environment in environments(inventory):
+        found = {
+            role: [name for name in hosts_with(inventory, role) if environment_of(inventory, name) == environment]
+            for role in (PRIMARY, REPLICA)
+        }
+        if found[REPLICA] and len(found[PRIMARY]) != 1:
+            key = ", ".join(f"{name}.roles" for name in [*found[PRIMARY], *found[REPLICA]])
+            yield f"hosts.yaml: {key}: replicas in {environment} need exactly one server that plays '{PRIMARY}' there"
 
 
 # The services.
@@ -381,6 +394,7 @@ RULES = (
     _retired,
     _addresses,
     _single_roles,
+    _replicas,
     _players,
     _reach,
     _replacements,

@@ -56,12 +56,14 @@ def read_at(unit, reloads=False):
     reloads (bool): whether a reload counts that went well; else it is the start.
     Raises UnitError if systemd does not tell.
     """
-    properties = "ActiveState,ExecMainStartTimestamp,ReloadResult,StateChangeTimestamp"
+    properties = "ActiveState,ActiveEnterTimestamp,ExecMainStartTimestamp,ReloadResult,StateChangeTimestamp"
     shown = systemctl("show", "--timestamp=us+utc", f"--property={properties}", unit)
     found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     # One that failed changes the state too.
     reloaded = reloads and found["ReloadResult"] == "success"
-    stamp = found["StateChangeTimestamp" if reloaded else "ExecMainStartTimestamp"]
+    # A socket or a timer has no process.
+    started = found.get("ExecMainStartTimestamp", found["ActiveEnterTimestamp"])
+    stamp = found["StateChangeTimestamp"] if reloaded else started
     if found["ActiveState"] not in ("active", "reloading") or not stamp:
         return 0.0
     try:

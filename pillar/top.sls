@@ -15,6 +15,10 @@ base:
     - secrets
     - tls
     - first_releases
+    {#- A replica is configured as its primary is, which it may have to replace: see insync_inventory.tuned_as. #}
+    {%- if 'mysql_replica' in hosts[opts.id].roles %}
+    - role.mysql_primary
+    {%- endif %}
     {%- for role in ['base'] + hosts[opts.id].roles %}
     - role.{{ role }}
     {%- endfor %}

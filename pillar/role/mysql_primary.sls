@@ -1,8 +1,14 @@
-# Tunables of the database. An account may log in from the servers of its role only, and do nothing but what its grants say.
+# Tunables of the database; a replica has the same. An account may log in from the servers of its role only, and do nothing but what its grants say.
 mariadb:
   max_connections: 200
   buffer_pool: 256M
   memory_max: 1536M
+  # With a replica: how many transactions it applies at once, and how long a commit waits for it before the primary goes on
+  # alone. What was answered while it did may be lost with the primary.
+  parallel_threads: 4
+  semi_sync_milliseconds: 10000
+  # A replica that is more behind is no good: status says so, and no backup is made.
+  stale_seconds: 300
   # One for each application that writes: an account's grants are for whole databases.
   databases: [insync, insync_license, insync_digest, insync_mail]
   accounts:
@@ -10,3 +16,4 @@ mariadb:
     license: {role: license, grants: {insync_license: [SELECT]}}
     mailer: {role: mailer, grants: {insync_mail: [SELECT, INSERT, UPDATE]}}
     periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT], insync_digest: [SELECT, INSERT]}}
+    replica: {role: mysql_replica, grants: {'*': [REPLICATION SLAVE]}}

@@ -1,10 +1,16 @@
 {#- The database: reached by declared accounts over TLS, every commit on disk and in the binary log before its answer. -#}
-{%- from 'mariadb/map.jinja' import accounts, listen, mariadb, server_id with context %}
-{%- set socket = '/run/mysqld/mysqld.sock' %}
+{%- from 'mariadb/map.jinja' import listen, mariadb, paired, primary, server_id, socket with context %}
+include:
+  - fleet_ca
+{%- if primary %}
+  - mariadb.primary
+{%- else %}
+  - mariadb.replica
+{%- endif %}
 
 mariadb-package:
   pkg.installed:
-    - pkgs: [mariadb-server]
+    - pkgs: [mariadb-server, mariadb-backup, zstd]
 
 {#- Certificate and key in one file change together. #}
 mariadb-tls:
@@ -35,8 +41,23 @@ mariadb-config:
     - context:
         listen: {{ listen | tojson }}
         mariadb: {{ mariadb | tojson }}
+        paired: {{ paired }}
         server_id: {{ server_id }}
         socket: {{ socket }}
+    - require:
+      - pkg: mariadb-package
+
+{#- What it is read for: the first start after a crash. No reason to restart. #}
+mariadb-role-config:
+  file.managed:
+    - name: /etc/mysql/mariadb.conf.d/71-insync-role.cnf
+    - source: salt://mariadb/files/role.cnf.j2
+    - template: jinja
+    - user: root
+    - group: root
+    - mode: '0644'
+    - context:
+        primary: {{ primary }}
     - require:
       - pkg: mariadb-package
 
@@ -59,17 +80,3 @@ mariadb-service:
       - file: mariadb-config
       - file: mariadb-tls
       - file: mariadb-unit
-
-mariadb-databases:
-  insync_mysql.databases:
-    - name: {{ socket }}
-    - databases: {{ mariadb.databases | tojson }}
-    - require:
-      - insync_unit: mariadb-service
-
-mariadb-accounts:
-  insync_mysql.accounts:
-    - name: {{ socket }}
-    - accounts: {{ accounts | tojson }}
-    - require:
-      - insync_mysql: mariadb-databases

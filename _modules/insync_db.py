@@ -1,0 +1,75 @@
+"""The operators' verbs on a server with the database."""
+
+import insync_db_status
+import insync_errors
+import insync_fresh_pillar
+import insync_mariadb
+import insync_verb
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "insync"
+
+_told = insync_errors.told(insync_mariadb.DatabaseError)
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def db_primary(*more, **kwargs):
+    """
+    Return which server ct1 declares to be the primary of this one's database, as ct1 says now.
+
+    Returns a str. Raises CommandExecutionError if ct1 does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db insync.db_primary
+    """
+    insync_verb.nothing_more(more)
+    insync_verb.refuse(kwargs, ())
+    return _primary(insync_fresh_pillar.compile(__opts__, __grains__.value()))
+
+
+@_told
+def db_status(*more, **kwargs):
+    """
+    Tell what this server's database is at this moment, and what of it is not as declared.
+
+    Returns a dict: server, role (primary or replica, as declared), primary (its name), problems (list of str, empty if
+    all is well), and what the server says itself: version, uptime, writable, fenced, gtid, clients, heartbeat (server
+    and age: on a replica, how far it is behind), semi_sync, replicas (those that are connected), replication.
+    Raises CommandExecutionError if it cannot be known, because the server does not answer or is no database.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'db*' insync.db_status
+    """
+    insync_verb.nothing_more(more)
+    insync_verb.refuse(kwargs, ())
+    declared = _declared()
+    with insync_mariadb.local() as query:
+        found = insync_db_status.seen(query)
+    told = {"server": __grains__["id"], "role": declared["role"], "primary": declared["source"].split(".")[0]}
+    return {**told, "problems": insync_db_status.problems(found, declared), **found}
+
+
+def _declared():
+    if "mariadb" not in __pillar__:
+        raise CommandExecutionError("this server has no database")
+    return {
+        "role": "replica" if "mysql_replica" in __pillar__["roles"] else "primary",
+        "replicas": list(__pillar__["clients"].get("mysql_replica", [])),
+        "source": next(iter(__pillar__["endpoints"]["mysql"]["hosts"].values())),
+        "stale_seconds": __pillar__["mariadb"]["stale_seconds"],
+    }
+
+
+def _primary(pillar):
+    if "mariadb" not in pillar:
+        raise CommandExecutionError("this server has no database")
+    return next(iter(pillar["endpoints"]["mysql"]["hosts"]))

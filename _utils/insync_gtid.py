@@ -1,0 +1,41 @@
+"""Positions in MariaDB's binary logs, and whether one server's history is part of another's."""
+
+import re
+
+_ONE = re.compile(r"(\d+)-(\d+)-(\d+)")
+
+
+class GtidError(ValueError):
+    """What is no position; the message shows it."""
+
+
+def parse(text):
+    """
+    Return ``{(domain, server): sequence number}`` (ints) of a position (str) such as ``0-17-4711,1-18-3``.
+
+    Of two with the same domain and server the later one counts. Raises GtidError.
+    """
+    found = {}
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        match = _ONE.fullmatch(one)
+        if not match:
+            raise GtidError(f"'{one[:60]}' is no GTID")
+        domain, server, number = map(int, match.groups())
+        found[domain, server] = max(number, found.get((domain, server), 0))
+    return found
+
+
+def missing(position, history):
+    """
+    Return the GTIDs (list of str) of ``position`` that are no part of ``history``; [] if all are.
+
+    position (str): where a server is, as @@gtid_current_pos says.
+    history (str): the last of each server that another one has logged, as its @@gtid_binlog_state says.
+    Raises GtidError.
+    """
+    known = parse(history)
+    return [
+        f"{domain}-{server}-{number}"
+        for (domain, server), number in sorted(parse(position).items())
+        if known.get((domain, server), 0) < number
+    ]

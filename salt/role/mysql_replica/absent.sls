@@ -1,0 +1,3 @@
+# Another server is the copy of the Insync database now; what is here is kept.
+include:
+  - mariadb.absent

@@ -1,0 +1,37 @@
+"""GTIDs: read, and one history compared with another."""
+
+import insync_gtid
+import pytest
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("", {}),
+        ("0-17-4711", {(0, 17): 4711}),
+        ("0-17-4711, 1-18-3", {(0, 17): 4711, (1, 18): 3}),
+        ("0-17-4,0-17-9,0-18-2", {(0, 17): 9, (0, 18): 2}),
+    ],
+)
+def test_positions(text, found):
+    assert insync_gtid.parse(text) == found
+
+
+@pytest.mark.parametrize("text", ["0-17", "x", "0-17-4711;1", "0--1-4"])
+def test_what_is_no_position(text):
+    with pytest.raises(insync_gtid.GtidError, match="is no GTID"):
+        insync_gtid.parse(text)
+
+
+@pytest.mark.parametrize(
+    "position, history, lacking",
+    [
+        ("", "", []),
+        ("0-17-5", "0-17-5,0-18-9", []),
+        ("0-17-5", "0-17-4,0-18-9", ["0-17-5"]),
+        ("0-18-1", "0-17-400", ["0-18-1"]),
+        ("0-17-5,2-17-1", "0-17-9", ["2-17-1"]),
+    ],
+)
+def test_what_another_history_lacks(position, history, lacking):
+    assert insync_gtid.missing(position, history) == lacking
