@@ -85,12 +85,14 @@ def replication_changes(query, wanted):
     """
     Return what is to be changed so that this server replicates as ``wanted`` (dict: source, port, user, ca) says.
 
-    A dict: setting or thread -> {old, new}. Raises DatabaseError for a server that is open for writes.
+    A dict: setting or thread -> {old, new}. Raises DatabaseError for an open server that is no replica of that source.
     """
-    if not closed(query):
-        reason = "it is open for writes, and no replica"
-        raise DatabaseError(f"{reason}; 'salt-run insync.switchover_db' or 'insync.rejoin_db' makes it one")
     found, changes = insync_mariadb.replication(query), {}
+    if not closed(query):
+        if found.get("Master_Host") != wanted["source"]:
+            reason = f"it is open for writes, and no replica of {wanted['source']}"
+            raise DatabaseError(f"{reason}; 'salt-run insync.switchover_db' or 'insync.rejoin_db' makes it one")
+        changes["read_only"] = {"old": False, "new": True}
     for setting, (shown, _, fixed) in _SETTINGS.items():
         old, new = found.get(shown), wanted[setting] if fixed is None else fixed
         if str(old) != str(new):
@@ -111,12 +113,13 @@ def replicate(query, wanted, password, seed, changes):
 
     password (str): of the account. seed (dict or None): the marker of this server's data.
     """
+    query("SET GLOBAL read_only = ON")
     begun = bool(insync_mariadb.replication(query))
     if not begun:
         if not seed:
             raise DatabaseError("its data is of unknown origin; nothing was changed")
         query("SET GLOBAL gtid_slave_pos = %s", query.variable("gtid_current_pos") or seed["gtid"])
-    if changes.keys() - _THREADS:
+    if changes.keys() - _THREADS.keys() - {"read_only"}:
         query("STOP SLAVE")
         given = {key: value for _, key, value in _settings(wanted)} | {"MASTER_PASSWORD": password}
         words = ", ".join(f"{key} = {'slave_pos' if key == 'MASTER_USE_GTID' else '%s'}" for key in given)

@@ -110,7 +110,7 @@ def roles_of(inventory, host):
 
 
 def tuned_as(inventory, host):
-    """Return the roles (list of str) whose tunables ``host`` (str) gets: its own, and of a replica the primary's too."""
+    """Return the roles (list of str) whose tunables ``host`` (str) gets: its own, as a replica the primary's too."""
     roles = roles_of(inventory, host)
     return [PRIMARY, *roles] if REPLICA in roles else roles
 

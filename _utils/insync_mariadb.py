@@ -78,7 +78,8 @@ def remote(host, port, user, password, ca, seconds=10):
     host (str), port (int), user, password (str), ca (str: file). Raises as ``local`` does.
     """
     tls = {"ssl_ca": ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
-    where = {"host": host, "port": port, "user": user, "password": password, **tls}
+    # A text would be sent in Latin-1.
+    where = {"host": host, "port": port, "user": user, "password": password.encode(), **tls}
     with _session(f"MariaDB of {host}", f"is it up, and may {user} enter from here?", seconds, where) as query:
         yield query
 
@@ -102,13 +103,13 @@ def _reason(exc):
 
 
 def replication(query):
-    """Return what SHOW SLAVE STATUS says (dict) to ``query`` (Query), {} if the server is set up as nobody's replica."""
+    """Return what SHOW SLAVE STATUS says (dict) to ``query`` (Query), {} if the server is nobody's replica."""
     rows = query.dicts("SHOW SLAVE STATUS")
     return rows[0] if rows else {}
 
 
 def replicas(query):
-    """Return the addresses (sorted list of str) of those who read the binary log to be replicas, as ``query`` sees them."""
+    """Return the addresses (sorted list of str) of the replicas that read the log of the server of ``query``."""
     rows = query("SELECT host FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'")
     return sorted({host.rpartition(":")[0] or host for (host,) in rows})
 
