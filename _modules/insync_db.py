@@ -51,22 +51,13 @@ def db_status(*more, **kwargs):
     """
     insync_verb.nothing_more(more)
     insync_verb.refuse(kwargs, ())
-    declared = _declared()
+    if "mariadb" not in __pillar__:
+        raise CommandExecutionError("this server has no database")
+    declared = insync_db_status.declared(__pillar__)
     with insync_mariadb.local() as query:
         found = insync_db_status.seen(query)
     told = {"server": __grains__["id"], "role": declared["role"], "primary": declared["source"].split(".")[0]}
     return {**told, "problems": insync_db_status.problems(found, declared), **found}
-
-
-def _declared():
-    if "mariadb" not in __pillar__:
-        raise CommandExecutionError("this server has no database")
-    return {
-        "role": "replica" if "mysql_replica" in __pillar__["roles"] else "primary",
-        "replicas": list(__pillar__["clients"].get("mysql_replica", [])),
-        "source": next(iter(__pillar__["endpoints"]["mysql"]["hosts"].values())),
-        "stale_seconds": __pillar__["mariadb"]["stale_seconds"],
-    }
 
 
 def _primary(pillar):

@@ -1,10 +1,25 @@
 """What a server with MariaDB is at this moment, as it says itself, and what is wrong with that."""
 
 import insync_db
+import insync_inventory
 import insync_mariadb
 
 _THREADS = {"receiver": "Slave_IO_Running", "applier": "Slave_SQL_Running"}
 _AGE = "SELECT server, TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6)) / 1000000 FROM insync_fleet.heartbeat"
+
+
+def declared(pillar):
+    """
+    Return what the ``pillar`` (dict) of a server with MariaDB says of its part (dict).
+
+    role (primary or replica), replicas (addresses), source (name of the primary), stale_seconds.
+    """
+    return {
+        "role": "replica" if insync_inventory.REPLICA in pillar["roles"] else "primary",
+        "replicas": list(pillar["clients"].get(insync_inventory.REPLICA, [])),
+        "source": next(iter(pillar["endpoints"]["mysql"]["hosts"].values())),
+        "stale_seconds": pillar["mariadb"]["stale_seconds"],
+    }
 
 
 def seen(query):
@@ -81,8 +96,7 @@ def problems(found, declared):
     """
     Return what is not as it is declared (list of str), [] if all is.
 
-    found (dict): of ``seen``. declared (dict): role (primary or replica), replicas (addresses that it is to have),
-    stale_seconds (int), source (name of the primary).
+    found (dict): of ``seen``. declared (dict): of ``declared``.
     """
     check = _of_primary if declared["role"] == "primary" else _of_replica
     return [*(["it is fenced"] if found["fenced"] else []), *check(found, declared)]

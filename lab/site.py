@@ -11,12 +11,14 @@ import insync_settings
 import insync_tls
 import yaml
 
-from lab import cloud, pgp, shell, standins
+from lab import age, cloud, pgp, shell, standins
 from lab.paths import LAB, ROOT
 from lab.settings import digest
 
 RECIPIENT = "Insync lab"
 STAMP = ".made-from"
+# Who can read backups of the database: operators, with a key that is on no server, and who verifies them.
+AGE = ("ops", "verify")
 
 
 def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml"):
@@ -33,7 +35,10 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     operators = {name: {**entry, "keys": [_ssh_key(keys, name)]} for name, entry in lab["operators"].items()}
     builds, repositories = pgp.kept(keys, pgp.BUILDS), pgp.kept(keys, pgp.REPOSITORIES)
     fakes = _merged(fakes, {"repos": {"signing_key": repositories.secret}})
-    told = {"repos": {"repos": {"build_key": builds.public}}}
+    told = {
+        "repos": {"repos": {"build_key": builds.public}},
+        "mysql_replica": {"mariadb": {"backup": {"recipients": {who: age.kept(keys, who)[0] for who in AGE}}}},
+    }
     settings = _merged(_merged(lab["settings"], cloud.pillar(lab)), told)
     inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
     releases, secrets = _releases(inventory, lab), _secrets(inventory, fakes, wanted)

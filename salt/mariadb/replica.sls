@@ -2,6 +2,9 @@
 {%- from 'mariadb/map.jinja' import data, donor, listen, replica, socket, source with context %}
 {%- import 'fleet_ca/map.jinja' as fleet_ca with context %}
 
+include:
+  - mariadb.backup
+
 {#- Before the server is started with what may be half a copy, or nobody's. #}
 mariadb-seeded:
   insync_db.seeded:

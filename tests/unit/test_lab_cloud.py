@@ -75,6 +75,9 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
                 }
             }
         },
+        "mysql_replica": {
+            "mariadb": {"backup": {"endpoint": "https://s3.cloud.example", "region": "default"}}
+        },
         "wiki": {"mediawiki": {"archive": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))

@@ -1,0 +1,192 @@
+"""The operators' verbs about backups of the database."""
+
+import datetime
+
+import insync_conf
+import insync_db
+import insync_db_archive
+import insync_db_backup
+import insync_db_record
+import insync_db_status
+import insync_errors
+import insync_fresh_pillar
+import insync_lock
+import insync_mariadb
+import insync_mariadb_seed
+import insync_pipe
+import insync_store_errors
+import insync_verb
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+__virtualname__ = "insync"
+
+_told = insync_errors.told(
+    insync_mariadb.DatabaseError,
+    insync_db_archive.ArchiveError,
+    insync_db_backup.BackupError,
+    insync_pipe.PipeError,
+    insync_conf.ConfError,
+    insync_store_errors.StoreError,
+    insync_lock.Held,
+)
+_KINDS = (*insync_db_archive.KINDS, insync_db_archive.LOGS)
+# For a binary log that comes while a longer backup is made.
+_PATIENCE = 60
+
+
+def __virtual__():
+    return __virtualname__
+
+
+@_told
+def backup(*more, kind="physical", test=False, **kwargs):
+    """
+    Back up this replica's database into the bucket, encrypted; its manifest is written last.
+
+    kind (str): physical, a copy of the files; logical, dumps by automysqlbackup; binlogs, the binary logs that are
+        closed and not there yet, after the current one was closed.
+    test (bool): only look whether a backup could be made.
+
+    Returns a dict: kind, bucket, and id, gtid, bytes, tables, rows, seconds, or of binary logs logs (those that were
+    put) and until (the position up to which all is there). Raises CommandExecutionError saying why there is none: this
+    server is no replica, or a stale one; the disk is full; the bucket refuses it. What was there before is untouched.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-slave02 insync.backup
+        salt db-slave02 insync.backup kind=logical
+        salt db-slave02 insync.backup kind=binlogs
+    """
+    insync_verb.nothing_more(more)
+    test = insync_verb.flag(test=test)
+    if kind not in _KINDS:
+        raise SaltInvocationError(f"kind={kind}: there is {', '.join(_KINDS)}")
+    pillar = _pillar()
+    bucket, keys = _bucket(pillar), insync_db_backup.recipients(pillar["mariadb"]["backup"]["recipients"])
+    # Of what is done all day long there is no history.
+    often = kind == insync_db_archive.LOGS
+    wait = _PATIENCE if often else 0
+    run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, (), __grains__["id"], test or often, wait)
+    with run as (journal, done), insync_mariadb.local(seconds=30) as query:
+        insync_db_backup.healthy(query, insync_db_status.declared(pillar))
+        if test:
+            return {"kind": kind, "bucket": bucket.name, "there": len(bucket.list(f"{kind}/"))}
+        make = _logs if kind == insync_db_archive.LOGS else _whole
+        done |= make(kind, query, bucket, keys, journal)
+        return dict(done)
+
+
+def _whole(kind, query, bucket, keys, journal):
+    backup, spool, before = insync_db_archive.new_id(), insync_db_backup.SPOOL, insync_db_record.read().get(kind, {})
+    begun = datetime.datetime.now(datetime.UTC)
+    with insync_db_backup.spooled(max(before.get("bytes", 0), insync_db_backup.smallest(query))):
+        with journal.phase("copy", kind):
+            if kind == insync_db_archive.PHYSICAL:
+                file, facts = insync_db_backup.physical(query, spool, keys)
+            else:
+                file, facts = insync_db_backup.logical(query, spool, keys, before.get("dumps"))
+        facts |= {"server": __grains__["id"], "lineage": _lineage()}
+        with journal.phase("upload", bucket.name):
+            found = insync_db_archive.put(bucket, kind, backup, file, facts)
+    told = {key: found[key] for key in ("id", "gtid", "bytes")}
+    insync_db_record.note(kind, {**told, "dumps": facts.get("dumps", {})})
+    return {
+        "kind": kind,
+        "bucket": bucket.name,
+        **told,
+        "tables": len(found["tables"]),
+        "rows": sum(table["rows"] for table in found["tables"].values()),
+        "seconds": round((datetime.datetime.now(datetime.UTC) - begun).total_seconds(), 1),
+    }
+
+
+def _logs(kind, query, bucket, keys, journal):
+    server, lineage = __grains__["id"], _lineage()
+    there = insync_db_archive.logs(bucket).get((server, lineage), {})
+    with journal.phase("logs", bucket.name):
+        names = insync_db_backup.closed_logs(query)
+        missing = [name for name in names if int(name.rpartition(".")[2]) not in there]
+        with insync_db_backup.spooled(0):
+            for name in missing:
+                file = insync_db_backup.pack_log(insync_mariadb.DATA / name, insync_db_backup.SPOOL, keys)
+                meta = {"begins": insync_db_backup.log_begins(query, name)}
+                bucket.put_new(insync_db_archive.log_key(server, lineage, name), file, meta=meta)
+                file.unlink()
+    numbers = {*there, *(int(name.rpartition(".")[2]) for name in names)}
+    if gaps := insync_db_archive.gaps(numbers):
+        reason = f"binary logs are missing in {bucket.name}: {gaps}"
+        raise insync_db_archive.ArchiveError(f"{reason}; nobody gets beyond them but by a new backup")
+    until = insync_db_backup.log_begins(query, query("SHOW MASTER STATUS")[0][0])
+    insync_db_record.note(kind, {"until": until})
+    return {"kind": kind, "bucket": bucket.name, "logs": missing, "until": until}
+
+
+def _lineage():
+    """Stands for the data that this server works on: with other data its binary logs begin anew."""
+    seed = insync_mariadb_seed.marker(insync_mariadb.DATA)
+    if not seed:
+        raise CommandExecutionError("this server's data is of unknown origin; run its highstate first")
+    return seed["at"].replace(":", "").replace("+0000", "Z")
+
+
+@_told
+def backups(*more, limit=10, **kwargs):
+    """
+    List the backups of the database that are in the bucket, the newest first, and what their verification said.
+
+    limit (int): of each kind at most so many.
+
+    Returns a dict: bucket, physical and logical (each a list of dict: id, age_hours, gtid, bytes, server, tables,
+    verified), binlogs (list of dict: server, lineage, logs, missing). A backup without a manifest does not exist.
+    Raises CommandExecutionError if the bucket cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-slave02 insync.backups
+        salt db-slave02 insync.backups limit=1
+    """
+    insync_verb.nothing_more(more)
+    insync_verb.refuse(kwargs, ("limit",))
+    if not str(limit).isdigit() or int(limit) < 1:
+        raise SaltInvocationError(f"limit={limit}: is not a number above 0")
+    bucket = _bucket(_pillar())
+    logs = [
+        {"server": server, "lineage": lineage, "logs": len(found), "missing": insync_db_archive.gaps(found)}
+        for (server, lineage), found in sorted(insync_db_archive.logs(bucket).items())
+    ]
+    kinds = {kind: _listed(bucket, kind, int(limit)) for kind in insync_db_archive.KINDS}
+    return {"bucket": bucket.name, **kinds, "binlogs": logs}
+
+
+def _listed(bucket, kind, limit):
+    return [_summary(bucket, kind, one) for one in insync_db_archive.ids(bucket, kind)[:limit]]
+
+
+def _summary(bucket, kind, backup):
+    manifest = insync_db_archive.manifest(bucket, kind, backup)
+    said = insync_db_archive.verified(bucket, backup)
+    return {
+        "id": backup,
+        "age_hours": round(insync_db_archive.age_hours(backup), 1),
+        **{key: manifest[key] for key in ("gtid", "bytes", "server")},
+        "tables": len(manifest["tables"]),
+        "verified": said["outcome"] if said else "not yet",
+    }
+
+
+def _pillar():
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    if "mariadb" not in pillar or "backup" not in pillar["mariadb"]:
+        raise CommandExecutionError("this server has nothing to do with backups of the database")
+    return pillar
+
+
+def _bucket(pillar):
+    where = pillar["mariadb"]["backup"]
+    named = {"access": where["access_key"], "secret": where["secret_key"]}
+    keys = insync_conf.resolve(named, {}, pillar["secrets"])
+    return insync_db_archive.store(where, keys["access"], keys["secret"])

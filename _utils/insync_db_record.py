@@ -1,0 +1,48 @@
+"""What this server knows of its backups without asking the bucket: when each kind went well last, what is verified."""
+
+import datetime
+import json
+import pathlib
+
+import insync_db_archive
+import insync_files
+
+FILE = pathlib.Path("/var/lib/insync/db/backups.json")
+
+
+def read(file=FILE):
+    """Return what is recorded (dict): kind -> {id, at, ...}; ``file`` is a pathlib.Path."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def note(kind, facts, file=FILE):
+    """Record ``facts`` (dict) of the last good run of ``kind`` (str) in ``file`` (pathlib.Path)."""
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    insync_files.replace(file, json.dumps({**read(file), kind: {**facts, "at": now}}, indent=1) + "\n")
+
+
+def stale(limits, since, now=None, file=FILE):
+    """
+    Return what is too old (list of str), [] if nothing is.
+
+    limits (dict): kind -> hours (float) that the last good one may be old.
+    since (datetime.datetime): from when on there could be some: before, nobody waits for any.
+    now (datetime.datetime): the present if left out. file (pathlib.Path).
+    """
+    found, now = read(file), now or datetime.datetime.now(datetime.UTC)
+    lines = []
+    for kind, hours in limits.items():
+        last = found.get(kind)
+        begun = _time(last) if last else since
+        age = (now - begun) / datetime.timedelta(hours=1)
+        if age > hours:
+            what = f"{age:.1f} h ago" if last else f"never, in {age:.1f} h"
+            lines.append(f"{kind}: the last good one was {what}, and {hours:g} h are allowed")
+    return lines
+
+
+def _time(last):
+    if "id" in last:
+        return insync_db_archive.time_of(last["id"])
+    return datetime.datetime.fromisoformat(last["at"])
