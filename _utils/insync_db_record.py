@@ -7,6 +7,8 @@ import pathlib
 import insync_db_archive
 import insync_files
 
+# The entry that says since when there could be others.
+BEGUN = "begun"
 FILE = pathlib.Path("/var/lib/insync/db/backups.json")
 
 
@@ -22,19 +24,18 @@ def note(kind, facts, file=FILE):
     insync_files.replace(file, json.dumps({**read(file), kind: {**facts, "at": now}}, indent=1) + "\n")
 
 
-def stale(limits, since, now=None, file=FILE):
+def stale(limits, now=None, file=FILE):
     """
     Return what is too old (list of str), [] if nothing is.
 
-    limits (dict): kind -> hours (float) that the last good one may be old.
-    since (datetime.datetime): from when on there could be some: before, nobody waits for any.
+    limits (dict): kind -> hours (float) that the last good one may be old; before there is one, the record's begin.
     now (datetime.datetime): the present if left out. file (pathlib.Path).
     """
     found, now = read(file), now or datetime.datetime.now(datetime.UTC)
     lines = []
     for kind, hours in limits.items():
         last = found.get(kind)
-        begun = _time(last) if last else since
+        begun = _time(last or found.get(BEGUN) or {"at": now.isoformat()})
         age = (now - begun) / datetime.timedelta(hours=1)
         if age > hours:
             what = f"{age:.1f} h ago" if last else f"never, in {age:.1f} h"

@@ -64,6 +64,7 @@ def pillar(lab):
     return {
         "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
+        "db_verifier": {"db_verifier": {"store": where}},
         "forum": {"misago": {"mail": {"host": smtp, "port": SMTP_PORT}}},
         "mysql_replica": {"mariadb": {"backup": where}},
         "pypi_server": {"devpi": {**upstream, "proxy": f"http://{proxy}:{PROXY_PORT}"}},

@@ -35,6 +35,7 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     operators = {name: {**entry, "keys": [_ssh_key(keys, name)]} for name, entry in lab["operators"].items()}
     builds, repositories = pgp.kept(keys, pgp.BUILDS), pgp.kept(keys, pgp.REPOSITORIES)
     fakes = _merged(fakes, {"repos": {"signing_key": repositories.secret}})
+    fakes = _merged(fakes, {"db_verifier": {"age_key": age.kept(keys, "verify")[1]}})
     told = {
         "repos": {"repos": {"build_key": builds.public}},
         "mysql_replica": {"mariadb": {"backup": {"recipients": {who: age.kept(keys, who)[0] for who in AGE}}}},

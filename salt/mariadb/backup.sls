@@ -1,5 +1,5 @@
 {#- Backups of the database, made of a replica and encrypted before they leave it. -#}
-{%- from 'mariadb/map.jinja' import backup, data with context %}
+{%- from 'mariadb/map.jinja' import backup, record with context %}
 
 {#- automysqlbackup wants a mailer, which wants a mail server: one that is no daemon. By itself: what is installed in one go
     with others is installed as the first of them wants it. #}
@@ -64,7 +64,7 @@ mariadb-backup-{{ kind }}-timer:
 {#- Red in every run while there is no good one that is new enough. #}
 mariadb-backup-fresh:
   insync_backup.fresh:
-    - name: {{ data }}
+    - name: {{ record }}
     - hours: {{ backup.hours | tojson }}
     - require:
       - insync_db: mariadb-replication

@@ -1,0 +1,197 @@
+"""A backup of MariaDB back on a disk: fetched, compared with its manifest, decrypted, prepared, served for a while."""
+
+import contextlib
+import datetime
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import insync_db_archive
+import insync_db_contents
+import insync_gtid
+import insync_mariadb
+import insync_pipe
+
+# Who reads a log may have written it a moment before that time.
+BEAT_SECONDS = 300
+_START_SECONDS = 120
+_SERVER = ["/usr/sbin/mariadbd", "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}"]
+_SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
+# With a log of its own it tells how far it has come.
+_SERVER += ["--log-bin={data}/restored", "--log-error={data}/error.log", "--skip-log-slave-updates", "--user={user}"]
+
+
+class RestoreError(ValueError):
+    """The backup cannot be restored, or is not what it should be; ``stage`` (str) tells where that was seen."""
+
+    def __init__(self, stage, message):
+        super().__init__(f"{stage}: {message}")
+        self.stage = stage
+
+
+@contextlib.contextmanager
+def stage(name, *kinds):
+    """Make an error of ``kinds`` (exceptions) in the block a RestoreError of the stage ``name`` (str)."""
+    try:
+        yield
+    except (*kinds, OSError) as exc:
+        raise RestoreError(name, str(exc)) from exc
+
+
+def fetch(bucket, key, wanted, file):
+    """
+    Let ``file`` (pathlib.Path) be the object ``key`` (str) of ``bucket`` (insync_store.Store).
+
+    wanted (str): the SHA-256 that it has to have. Raises RestoreError, or StoreError.
+    """
+    found = hashlib.sha256()
+    with file.open("wb") as target:
+        for piece in bucket.read(key):
+            found.update(piece)
+            target.write(piece)
+    if found.hexdigest() != wanted:
+        raise RestoreError("checksum", f"{key}: it is not what was put there")
+
+
+@contextlib.contextmanager
+def _identity(key):
+    """Yield the private ``key`` (str) as an open file that is on no disk."""
+    with os.fdopen(os.memfd_create("key"), "w+b") as file:
+        file.write(key.encode())
+        file.seek(0)
+        yield file
+
+
+def unpack(file, key, data):
+    """
+    Make ``data`` (pathlib.Path) a prepared copy out of the encrypted ``file`` (pathlib.Path).
+
+    key (str): a private key of age. Raises RestoreError.
+    """
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(mode=0o700)
+    with stage("decrypt", insync_pipe.PipeError), _identity(key) as identity:
+        chain = [["age", "--decrypt", "--identity", "-", str(file)], ["zstd", "--quiet", "--decompress", "--stdout"]]
+        insync_pipe.run([*chain, ["mbstream", "-x", "-C", str(data)]], source=identity)
+    with stage("prepare", insync_pipe.PipeError):
+        insync_pipe.run([["mariadb-backup", "--prepare", f"--target-dir={data}"]], expected="completed OK!")
+
+
+@contextlib.contextmanager
+def served(data, user):
+    """
+    Yield an insync_mariadb.Query as root at a server of the copy in ``data`` (pathlib.Path), which nobody else reaches.
+
+    user (str): as whom it runs. Raises RestoreError if it does not start, and DatabaseError of statements.
+    """
+    socket, log = data / "socket", data / "error.log"
+    for root, folders, files in os.walk(data):
+        for name in (".", *folders, *files):
+            shutil.chown(pathlib.Path(root, name), user, user)
+    command = [word.format(data=data, socket=socket, user=user) for word in _SERVER]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd="/", **quiet) as server:
+        try:
+            _wait(server, socket, log)
+            with insync_mariadb.local(str(socket)) as query:
+                yield query
+        finally:
+            server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(60)
+            server.kill()
+
+
+def _wait(server, socket, log):
+    deadline = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(insync_mariadb.Unreachable), insync_mariadb.local(str(socket)):
+            return
+        time.sleep(0.2)
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    raise RestoreError("start", insync_pipe.why([line for line in lines if "ERROR" in line], server.poll()))
+
+
+def compare(query, manifest):
+    """
+    Raise RestoreError (stage ``compare``) unless the server of ``query`` has exactly what ``manifest`` (dict) says.
+
+    Every table is checked too, and that a heartbeat from shortly before the backup is there.
+    """
+    with stage("check", insync_mariadb.DatabaseError):
+        found = insync_db_contents.read(query)
+        broken = _broken(query, found["tables"])
+    if broken:
+        raise RestoreError("check", broken)
+    if lines := insync_db_contents.differences(manifest, found):
+        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+        raise RestoreError("compare", "; ".join(lines[:3]) + more)
+    beat = datetime.datetime.fromisoformat(manifest["heartbeat"]).replace(tzinfo=datetime.UTC)
+    age = (insync_db_archive.time_of(manifest["id"]) - beat).total_seconds()
+    if age > BEAT_SECONDS:
+        raise RestoreError("heartbeat", f"its newest heartbeat was {age:.0f} s old when it was made")
+
+
+def _broken(query, tables):
+    for name in tables:
+        schema, _, table = name.partition(".")
+        for *_, kind, text in query(f"CHECK TABLE `{schema.replace('`', '``')}`.`{table.replace('`', '``')}`"):
+            if kind in ("error", "Error") or (kind == "status" and text != "OK"):
+                return f"table {name}: {text}"
+    return ""
+
+
+def logs_from(bucket, manifest):
+    """
+    Return the binary logs (list of insync_store_parts.Object) that go on from the backup of ``manifest`` (dict).
+
+    Raises RestoreError (stage ``logs``) if none does, or if one is missing in between.
+    """
+    listed = insync_db_archive.logs(bucket).get((manifest["server"], manifest["lineage"]), {})
+    needed = []
+    for number in sorted(listed, reverse=True):
+        item = bucket.head(listed[number].key)
+        needed.append((number, item))
+        # It begins before the backup, or just with it: what comes after is in this one, or in a later one.
+        if not insync_gtid.missing(item.meta["begins"], manifest["gtid"]):
+            break
+    else:
+        raise RestoreError("logs", f"no binary log goes on from {manifest['gtid']}")
+    if gaps := insync_db_archive.gaps([number for number, _ in needed]):
+        raise RestoreError("logs", f"binary logs are missing: {gaps}")
+    return [item for _, item in reversed(needed)]
+
+
+def replay(query, bucket, items, manifest, key, folder, until=""):
+    """
+    Apply the binary logs ``items`` (list of Object) to the server of ``query``, from where the backup ends.
+
+    key (str): a private key of age. folder (pathlib.Path): where they are kept meanwhile; the socket is in ``data``
+    below it. until (str): the GTID up to which, all if it is left out.
+    Returns the position (str) that was reached. Raises RestoreError.
+    """
+    files = [_log(bucket, item, key, folder) for item in items]
+    stop = [f"--stop-position={until}"] if until else []
+    with stage("replay", insync_pipe.PipeError):
+        reader = ["mariadb-binlog", f"--start-position={manifest['gtid']}", *stop, *map(str, files)]
+        # What it was before is no part of its own log.
+        query("SET GLOBAL gtid_binlog_state = %s", manifest["gtid"])
+        insync_pipe.run([reader, ["mariadb", "--user=root", f"--socket={folder}/data/socket", "--binary-mode"]])
+    reached = query.variable("gtid_binlog_pos")
+    if lacking := insync_gtid.missing(until or items[-1].meta["begins"], reached):
+        raise RestoreError("replay", f"it ended at {reached}, before {', '.join(lacking)}")
+    return reached
+
+
+def _log(bucket, item, key, folder):
+    packed = folder / item.key.rpartition("/")[2]
+    fetch(bucket, item.key, item.sha256, packed)
+    file = folder / packed.name.removesuffix(".zst.age")
+    with stage("logs", insync_pipe.PipeError), _identity(key) as identity, file.open("wb") as target:
+        chain = [["age", "--decrypt", "--identity", "-", str(packed)], ["zstd", "--quiet", "--decompress", "--stdout"]]
+        insync_pipe.run(chain, source=identity, target=target)
+    packed.unlink()
+    return file

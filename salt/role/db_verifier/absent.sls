@@ -1,0 +1,3 @@
+# Another server restores the backups of the Insync database now.
+include:
+  - db_verifier.absent

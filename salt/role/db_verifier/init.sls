@@ -1,0 +1,3 @@
+# Restores the backups of the Insync database, to see that they can be.
+include:
+  - db_verifier
