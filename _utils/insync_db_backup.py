@@ -23,6 +23,8 @@ _PACK = ["zstd", "--quiet", "-3", "--stdout"]
 _COPY = ["mariadb-backup", "--backup", "--stream=mbstream", "--slave-info", "--user=root"]
 _COMPLETE = "completed OK!"
 _DUMP_COMPLETE = b"-- Dump completed"
+# It is a shell script, which would take other names for several words.
+_NAME = re.compile(r"[A-Za-z0-9_$-]+")
 _RECIPIENT = re.compile(r"age1[0-9a-z]{58}")
 
 
@@ -121,12 +123,14 @@ def logical(query, folder, keys, before=None):
     It ends well when the server is down, the disk is full, or a dump was cut off. before (dict): the size of each
     database's dump last time. The facts have dumps: the sizes of today's.
     """
+    wanted = ["mysql", *insync_mariadb.databases(query)]
+    if odd := [name for name in wanted if not _NAME.fullmatch(name)]:
+        raise BackupError(f"{DUMPER}: it cannot dump a database with such a name: {', '.join(odd)}")
     dumps, file = folder / "dumps", folder / "dumps.tar.age"
     dumps.mkdir(mode=0o700)
     with standing_still(query) as position:
         facts = _facts(query, position)
         _dump(dumps)
-    wanted = ["mysql", *insync_mariadb.databases(query)]
     facts["dumps"] = {name: _checked(dumps, name, (before or {}).get(name)) for name in wanted}
     with file.open("wb") as target:
         insync_pipe.run([["tar", "-C", str(dumps), "-cf", "-", "."], ["age", *keys]], target=target)
@@ -140,10 +144,12 @@ def _dump(folder):
         done = subprocess.run([DUMPER], capture_output=True, text=True, errors="replace", check=False, **options)
     except OSError as exc:
         raise BackupError(f"{DUMPER}: {exc.strerror}") from exc
-    said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if "rror" in line]
+    said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if re.search("rror|Killed|No space", line)]
     errors = [path.read_text(errors="replace").strip() for path in folder.glob("ERRORS_*")]
     if done.returncode or any(errors) or said:
-        reason = next(filter(None, [*errors, *said]), f"exit code {done.returncode}")
+        # Its own heading tells only that there are some.
+        told = [line for line in [*errors, *said] if line and not re.search("AutoMySQLBackup|rror log", line)]
+        reason = told[0] if told else f"exit code {done.returncode}"
         raise BackupError(f"{DUMPER}: {' '.join(reason.split())[:300]}")
 
 

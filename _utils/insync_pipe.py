@@ -40,7 +40,7 @@ def run(commands, source=subprocess.DEVNULL, target=subprocess.DEVNULL, expected
     for number in sorted(failed, key=lambda one: (codes[one] == -13, one)):
         raise PipeError(f"{commands[number][0]}: {why(lines[number], codes[number])}")
     if expected and (not lines[0] or expected not in lines[0][-1]):
-        raise PipeError(f"{commands[0][0]}: {why(lines[0], 0)}")
+        raise PipeError(f"{commands[0][0]}: it does not say '{expected}' at its end: {why(lines[0], 0)}")
 
 
 def _started(command, source, target, said, options):
@@ -58,4 +58,6 @@ def _lines(file):
 
 def why(lines, code):
     """Return the one of ``lines`` (list of str) that is about an error, the last if none is, else the exit ``code``."""
-    return next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else f"exit code {code}")[:300]
+    # Some end with where to report errors.
+    told = [line for line in lines if "rror" in line and "https://" not in line]
+    return (told or lines or [f"exit code {code}"])[-1][:300]
