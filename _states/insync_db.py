@@ -17,6 +17,8 @@ __virtualname__ = "insync_db"
 _UNIT = "mariadb"
 # For how long a replica may take to show that it runs.
 _SECONDS = 20
+# And how long the replica's coming back, on which the primary is opened by itself.
+_OPENER, _OPENING_SECONDS = "mariadb-primary", 10
 
 
 def __virtual__():
@@ -49,10 +51,22 @@ def writable(name):
             insync_db.may_open(query)
             if __opts__["test"]:
                 return {**ret, "changes": _opened(), "result": None, "comment": "would be opened for writes"}
+            if _opens_by_itself(query):
+                return ret
             insync_db.open_for_writes(query)
-    except (DatabaseError, OSError) as exc:
+    except (DatabaseError, insync_systemd.UnitError, OSError) as exc:
         return {**ret, "result": False, "comment": str(exc)}
     return {**ret, "changes": _opened(), "comment": "opened for writes"}
+
+
+def _opens_by_itself(query):
+    """Whether the unit that opens it after every start does so now, a moment after one."""
+    deadline = time.monotonic() + _OPENING_SECONDS
+    while insync_systemd.state(_OPENER)["active"] == "active" and time.monotonic() < deadline:
+        if not insync_db.closed(query):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _opened():
@@ -130,14 +144,14 @@ def _seed(data, donor, password, ca):
     insync_mariadb_seed.take_over(folder, data, facts)
 
 
-def replica_of(name, data, source, port, user, key, ca):
+def replica_of(name, data, databases, source, port, user, key, ca):
     """
     Let this server replicate the primary, by GTID and TLS, from where its data ends; it stays closed for writes.
 
-    A server that is open for writes is left alone, and so is one whose data nobody knows. Replication that stopped is
-    started; an error of it is told.
+    A server that is open for writes and replicates nobody is left alone, and so is one whose data nobody knows.
+    Replication that stopped is started; an error of it is told, and so is a database that has not come.
 
-    name (str): path of the server's socket. data (str): folder of its data.
+    name (str): path of the server's socket. data (str): folder of its data. databases (list of str): what is in it.
     source (str), port (int), user (str), key (str), ca (str): as for ``seeded``.
 
     .. code-block:: yaml
@@ -146,6 +160,7 @@ def replica_of(name, data, source, port, user, key, ca):
           insync_db.replica_of:
             - name: /run/mysqld/mysqld.sock
             - data: /var/lib/mysql
+            - databases: [insync, insync_mail]
             - source: db.insync.internal
             - port: 3306
             - user: replica
@@ -161,22 +176,24 @@ def replica_of(name, data, source, port, user, key, ca):
         with insync_mariadb.local(name) as query:
             changes = insync_db.replication_changes(query, wanted)
             if not changes:
-                return _told(ret, query)
+                return _told(ret, query, databases)
             if __opts__["test"]:
                 return {**ret, "changes": changes, "result": None, "comment": f"would change {', '.join(changes)}"}
             with _alone("insync_db.replica_of"):
                 seed = insync_mariadb_seed.marker(pathlib.Path(data))
                 insync_db.replicate(query, wanted, _password(key), seed, changes)
                 _wait(query)
-            return {**_told(ret, query), "changes": changes}
+            return {**_told(ret, query, databases), "changes": changes}
     except insync_lock.Held as exc:
         return {**ret, "comment": f"left alone: {exc}"}
     except (DatabaseError, OSError) as exc:
         return {**ret, "result": False, "comment": str(exc)}
 
 
-def _told(ret, query):
+def _told(ret, query, databases):
     problem = insync_db.replication_problem(query)
+    if lacking := sorted(set(databases) - set(insync_mariadb.databases(query))):
+        problem = problem or f"what the primary has to have has not come: {', '.join(lacking)}"
     return {**ret, "result": False, "comment": problem} if problem else ret
 
 

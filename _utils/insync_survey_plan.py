@@ -72,7 +72,7 @@ def _texts(value):
 
 
 def _databases(state):
-    if not re.search("mysql|postgres|database", f"{state['module']}.{state['function']}"):
+    if not re.search("insync_db|mysql|postgres|database", f"{state['module']}.{state['function']}"):
         return []
     found = [*state["names"], state["arguments"].get("database"), *(state["arguments"].get("databases") or [])]
     return [name for name in found if isinstance(name, str) and "/" not in name]

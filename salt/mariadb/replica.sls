@@ -1,5 +1,5 @@
 {#- A replica: closed for writes; its data is the primary's, and nothing is declared here that comes by replication. -#}
-{%- from 'mariadb/map.jinja' import data, donor, listen, replica, socket, source with context %}
+{%- from 'mariadb/map.jinja' import data, databases, donor, listen, replica, socket, source with context %}
 {%- import 'fleet_ca/map.jinja' as fleet_ca with context %}
 
 include:
@@ -29,6 +29,7 @@ mariadb-replication:
   insync_db.replica_of:
     - name: {{ socket }}
     - data: {{ data }}
+    - databases: {{ databases | tojson }}
     - source: {{ source }}
     - port: {{ listen.port }}
     - user: {{ replica.user }}
