@@ -85,10 +85,11 @@ def manifest(bucket, kind, backup):
         raise ArchiveError(f"{key}: there is no such backup in {bucket.name}")
     try:
         found = json.loads(there.body)
-        if (found["id"], found["kind"]) != (backup, kind) or not found["sha256"] or not found["tables"]:
-            raise ArchiveError(f"{key}: it is not about this backup, or names no table")
+        told = found["id"], found["kind"], bool(found["sha256"] and found["tables"])
     except (ValueError, KeyError, TypeError) as exc:
         raise ArchiveError(f"{key}: it cannot be read") from exc
+    if told != (backup, kind, True):
+        raise ArchiveError(f"{key}: it is not about this backup, or names no table")
     return found
 
 

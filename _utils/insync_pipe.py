@@ -1,6 +1,7 @@
 """Programs that hand their output to the next one, of which every single one has to succeed."""
 
 import contextlib
+import signal
 import subprocess
 import tempfile
 
@@ -36,11 +37,15 @@ def run(commands, source=subprocess.DEVNULL, target=subprocess.DEVNULL, expected
             process.wait()
     lines = [_lines(file) for file in said]
     failed = [number for number, code in enumerate(codes) if code]
-    # Who writes to one that has failed ends by a signal: the reason is what the one behind says.
-    for number in sorted(failed, key=lambda one: (codes[one] == -13, one)):
+    # Who writes to one that has failed ends by that: the reason is what the one behind says.
+    for number in sorted(failed, key=lambda one: (_nobody_reads(codes[one], lines[one]), one)):
         raise PipeError(f"{commands[number][0]}: {why(lines[number], codes[number])}")
     if expected and (not lines[0] or expected not in lines[0][-1]):
         raise PipeError(f"{commands[0][0]}: it does not say '{expected}' at its end: {why(lines[0], 0)}")
+
+
+def _nobody_reads(code, lines):
+    return code in (-signal.SIGPIPE, 128 + signal.SIGPIPE) or any("roken pipe" in line for line in lines)
 
 
 def _started(command, source, target, said, options):
