@@ -116,7 +116,7 @@ def _verify(bucket, backup, key, journal):
                 insync_db_restore.compare(query, manifest)
             with journal.phase("replay"), insync_db_restore.stage("logs", insync_store_errors.StoreError):
                 items = insync_db_restore.logs_from(bucket, manifest)
-                until = insync_db_restore.replay(query, bucket, items, manifest, key, _FOLDER)
+                until = insync_db_restore.replay(query, bucket, items, manifest, key, _FOLDER, data / "socket")
     finally:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     return {

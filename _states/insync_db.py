@@ -14,7 +14,6 @@ from salt.exceptions import CommandExecutionError
 
 __virtualname__ = "insync_db"
 
-_UNIT = "mariadb"
 # For how long a replica may take to show that it runs.
 _SECONDS = 20
 # And how long the replica's coming back, on which the primary is opened by itself.
@@ -104,7 +103,7 @@ def seeded(name, socket, source, port, donor_port, user, key, ca):
     try:
         if insync_mariadb_seed.marker(data):
             return ret
-        blank = _replaceable(data, socket)
+        blank = insync_db.replaceable(data, socket)
         changes = {name: f"a copy of {source}" if blank else "known as part of the primary's history"}
         if not blank:
             with insync_mariadb.local(socket) as query, _remote(source, port, user, key, ca) as primary:
@@ -121,27 +120,10 @@ def seeded(name, socket, source, port, donor_port, user, key, ca):
     return {**ret, "changes": changes, "comment": changes[name]}
 
 
-def _replaceable(data, socket):
-    """Whether nothing of anybody's is in ``data``; raises DatabaseError if that cannot be known."""
-    if insync_mariadb_seed.half(data) or insync_mariadb_seed.empty(data):
-        return True
-    try:
-        with insync_mariadb.local(socket) as query:
-            return insync_db.blank(query)
-    except insync_mariadb.Unreachable as exc:
-        reason = "there is data that nobody has marked, and its server does not run to say what it is"
-        raise DatabaseError(f"{data}: {reason}; start it, or move the data away. Nothing was changed ({exc})") from exc
-
-
 def _seed(data, donor, password, ca):
     folder = insync_mariadb_seed.incoming(data)
     position = insync_mariadb_seed.fetch(folder, donor, password, ca)
-    # Judged blank a while ago: from now on it cannot be started as it is, whatever happens.
-    data.mkdir(exist_ok=True)
-    (data / insync_mariadb_seed.SEEDING).touch()
-    insync_systemd.systemctl("stop", _UNIT)
-    facts = {"from": donor[0], "gtid": position, "kind": "copy"}
-    insync_mariadb_seed.take_over(folder, data, facts)
+    insync_db.put_in_place(folder, data, {"from": donor[0], "gtid": position, "kind": "copy"})
 
 
 def replica_of(name, data, databases, source, port, user, key, ca):

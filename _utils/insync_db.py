@@ -2,10 +2,13 @@
 
 import insync_gtid
 import insync_mariadb
+import insync_mariadb_seed
+import insync_systemd
 from insync_mariadb import DatabaseError
 
 # Of insync_verb: one of these at a time on a server.
 AREA = "db"
+UNIT = "mariadb"
 # Beside them no account is on a server that nobody has used.
 _ACCOUNTS = {("root", "localhost"), ("mysql", "localhost"), ("mariadb.sys", "localhost"), ("PUBLIC", "")}
 _DATABASES = {"test"}
@@ -45,6 +48,38 @@ def open_for_writes(query):
     if insync_mariadb.replicas(query):
         query("SET GLOBAL rpl_semi_sync_master_enabled = ON")
     query("SET GLOBAL read_only = OFF")
+
+
+def replaceable(data, socket):
+    """
+    Return whether nothing of anybody's is in the folder ``data`` (pathlib.Path) of a server (bool).
+
+    socket (str): of the server. Raises DatabaseError if that cannot be known.
+    """
+    if insync_mariadb_seed.half(data) or insync_mariadb_seed.empty(data):
+        return True
+    try:
+        with insync_mariadb.local(socket) as query:
+            return blank(query)
+    except insync_mariadb.Unreachable as exc:
+        reason = "there is data that nobody has marked, and its server does not run to say what it is"
+        raise DatabaseError(f"{data}: {reason}; start it, or move the data away. Nothing was changed ({exc})") from exc
+
+
+def put_in_place(folder, data, facts):
+    """
+    Stop the server, and let the copy in ``folder`` be its ``data`` (both pathlib.Path), which was judged replaceable.
+
+    facts (dict): what the marker says. Raises DatabaseError.
+    """
+    # From now on it cannot be started as it is, whatever happens.
+    data.mkdir(exist_ok=True)
+    (data / insync_mariadb_seed.SEEDING).touch()
+    try:
+        insync_systemd.systemctl("stop", UNIT)
+    except insync_systemd.UnitError as exc:
+        raise DatabaseError(str(exc)) from exc
+    insync_mariadb_seed.take_over(folder, data, facts)
 
 
 def blank(query):
@@ -118,7 +153,8 @@ def replicate(query, wanted, password, seed, changes):
     if not begun:
         if not seed:
             raise DatabaseError("its data is of unknown origin; nothing was changed")
-        query("SET GLOBAL gtid_slave_pos = %s", query.variable("gtid_current_pos") or seed["gtid"])
+        # Of a primary that was a replica once, the copy tells that old position too.
+        query("SET GLOBAL gtid_slave_pos = %s", insync_gtid.later(seed["gtid"], query.variable("gtid_current_pos")))
     if changes.keys() - _THREADS.keys() - {"read_only"}:
         query("STOP SLAVE")
         given = {key: value for _, key, value in _settings(wanted)} | {"MASTER_PASSWORD": password}

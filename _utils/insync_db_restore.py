@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ import insync_pipe
 # Who reads a log may have written it a moment before that time.
 BEAT_SECONDS = 300
 _START_SECONDS = 120
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _SERVER = ["/usr/sbin/mariadbd", "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}"]
 _SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
 # With a log of its own it tells how far it has come.
@@ -115,6 +117,27 @@ def _wait(server, socket, log):
     raise RestoreError("start", insync_pipe.why([line for line in lines if "ERROR" in line], server.poll()))
 
 
+def tidy(data):
+    """Remove from ``data`` (pathlib.Path) what a server that served the copy has left beside it."""
+    for name in ("socket", "pid", "error.log", "restored.state", "restored.index"):
+        (data / name).unlink(missing_ok=True)
+    for path in data.glob("restored.[0-9]*"):
+        path.unlink()
+
+
+def check_until(until, manifest):
+    """Raise RestoreError if ``until`` (str, a GTID or a time) is none, or is before the backup of ``manifest``."""
+    if _TIME.fullmatch(until):
+        asked = datetime.datetime.fromisoformat(until).replace(tzinfo=datetime.UTC)
+        if asked < insync_db_archive.time_of(manifest["id"]):
+            raise RestoreError("until", f"{until} is before the backup {manifest['id']}; name an older one")
+        return
+    with stage("until", insync_gtid.GtidError):
+        before = until and insync_gtid.later(manifest["gtid"], until) != until and until != manifest["gtid"]
+    if before:
+        raise RestoreError("until", f"{until} is before the backup's {manifest['gtid']}; name an older one")
+
+
 def compare(query, manifest):
     """
     Raise RestoreError (stage ``compare``) unless the server of ``query`` has exactly what ``manifest`` (dict) says.
@@ -165,24 +188,29 @@ def logs_from(bucket, manifest):
     return [item for _, item in reversed(needed)]
 
 
-def replay(query, bucket, items, manifest, key, folder, until=""):
+def replay(query, bucket, items, manifest, key, folder, socket, until=""):
     """
     Apply the binary logs ``items`` (list of Object) to the server of ``query``, from where the backup ends.
 
-    key (str): a private key of age. folder (pathlib.Path): where they are kept meanwhile; the socket is in ``data``
-    below it. until (str): the GTID up to which, all if it is left out.
-    Returns the position (str) that was reached. Raises RestoreError.
+    key (str): a private key of age. folder (pathlib.Path): where they are kept meanwhile. socket (pathlib.Path): of the
+    server. until (str): the GTID after which, or the time (2026-03-02 12:00:00, UTC) before which to stop; all if it is
+    left out. Returns the position (str) that was reached. Raises RestoreError.
     """
     files = [_log(bucket, item, key, folder) for item in items]
-    stop = [f"--stop-position={until}"] if until else []
+    timed = bool(_TIME.fullmatch(until))
+    stop = [f"--stop-{'datetime' if timed else 'position'}={until}"] if until else []
+    reader = ["mariadb-binlog", f"--start-position={manifest['gtid']}", *stop, *map(str, files)]
+    # What it was before is no part of its own log.
+    query("SET GLOBAL gtid_binlog_state = %s", manifest["gtid"])
     with stage("replay", insync_pipe.PipeError):
-        reader = ["mariadb-binlog", f"--start-position={manifest['gtid']}", *stop, *map(str, files)]
-        # What it was before is no part of its own log.
-        query("SET GLOBAL gtid_binlog_state = %s", manifest["gtid"])
-        insync_pipe.run([reader, ["mariadb", "--user=root", f"--socket={folder}/data/socket", "--binary-mode"]])
+        options = {"env": {**os.environ, "TZ": "UTC"}}
+        insync_pipe.run([reader, ["mariadb", "--user=root", f"--socket={socket}", "--binary-mode"]], **options)
     reached = query.variable("gtid_binlog_pos")
-    if lacking := insync_gtid.missing(until or items[-1].meta["begins"], reached):
+    wanted = "" if timed else until or items[-1].meta["begins"]
+    if lacking := insync_gtid.missing(wanted, reached):
         raise RestoreError("replay", f"it ended at {reached}, before {', '.join(lacking)}")
+    # From there on it may replicate.
+    query("SET GLOBAL gtid_slave_pos = %s", reached)
     return reached
 
 

@@ -25,6 +25,19 @@ def parse(text):
     return found
 
 
+def later(one, other):
+    """Return that of two positions (str) of one history that is the later one; ``one`` if none is."""
+    first, second = _ends(one), _ends(other)
+    return other if any(number > first.get(domain, 0) for domain, number in second.items()) else one
+
+
+def _ends(position):
+    found = {}
+    for (domain, _), number in parse(position).items():
+        found[domain] = max(number, found.get(domain, 0))
+    return found
+
+
 def missing(position, history):
     """
     Return the GTIDs (list of str) of ``position`` that are no part of ``history``; [] if all are.

@@ -24,6 +24,21 @@ def test_what_is_no_position(text):
 
 
 @pytest.mark.parametrize(
+    "one, other, later",
+    [
+        ("", "0-1-7", "0-1-7"),
+        ("0-1-7", "", "0-1-7"),
+        # What a server was as the replica of another, before it became the primary.
+        ("0-2-5", "0-1-7", "0-1-7"),
+        ("0-1-9", "0-2-7", "0-1-9"),
+        ("0-1-9", "0-1-9,1-1-1", "0-1-9,1-1-1"),
+    ],
+)
+def test_the_later_of_two(one, other, later):
+    assert insync_gtid.later(one, other) == later
+
+
+@pytest.mark.parametrize(
     "position, history, lacking",
     [
         ("", "", []),
