@@ -62,7 +62,7 @@ def read_at(unit, reloads=False):
     # One that failed changes the state too.
     reloaded = reloads and found["ReloadResult"] == "success"
     # A socket or a timer has no process.
-    started = found.get("ExecMainStartTimestamp", found["ActiveEnterTimestamp"])
+    started = found.get("ExecMainStartTimestamp", found.get("ActiveEnterTimestamp"))
     stamp = found["StateChangeTimestamp"] if reloaded else started
     if found["ActiveState"] not in ("active", "reloading") or not stamp:
         return 0.0

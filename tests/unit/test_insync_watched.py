@@ -62,3 +62,10 @@ def test_when_a_unit_has_read_its_files(monkeypatch):
     says("active", start="n/a")
     with pytest.raises(insync_systemd.UnitError, match="unit: systemd says 'n/a'"):
         insync_systemd.read_at("unit")
+
+
+def test_a_socket_has_read_its_file_when_it_began_to_listen(monkeypatch):
+    said = "ActiveState=active\nReloadResult=\nActiveEnterTimestamp=Thu 2026-11-26 08:00:00.250000 UTC\n"
+    monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: said)
+    assert insync_systemd.read_at("x.socket") == 1795680000.25
+
