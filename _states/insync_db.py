@@ -155,6 +155,8 @@ def replica_of(name, data, databases, source, port, user, key, ca):
         if __opts__["test"] and not insync_mariadb_seed.marker(pathlib.Path(data)):
             changes = {"source": {"old": None, "new": source}}
             return {**ret, "changes": changes, "result": None, "comment": f"once seeded it would replicate {source}"}
+        if __opts__["test"] and not pathlib.Path(name).exists():
+            return {**ret, "result": None, "comment": "MariaDB does not run; what differs is seen once it does"}
         with insync_mariadb.local(name) as query:
             changes = insync_db.replication_changes(query, wanted)
             if not changes:

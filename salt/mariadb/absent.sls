@@ -1,6 +1,6 @@
 {#- The server has no database any more. The data stays in /var/lib/mysql, with the user mysql whose it is. -#}
-{%- set units = ['mariadb-primary', 'mariadb-donor.socket', 'mariadb'] %}
-{%- for unit in units %}
+{%- set timers = ['mariadb-backup-binlogs.timer', 'mariadb-backup-logical.timer', 'mariadb-backup-physical.timer'] %}
+{%- for unit in timers + ['mariadb-backup@', 'mariadb-primary', 'mariadb-donor.socket', 'mariadb'] %}
 
 mariadb-absent-{{ unit }}:
   insync_unit.absent:
@@ -9,13 +9,23 @@ mariadb-absent-{{ unit }}:
 
 mariadb-absent-packages:
   pkg.removed:
-    - pkgs: [mariadb-server, mariadb-server-core, mariadb-backup, mariadb-client, mariadb-client-core]
+    - pkgs:
+      - automysqlbackup
+      - bsd-mailx
+      - mariadb-backup
+      - mariadb-client
+      - mariadb-client-core
+      - mariadb-server
+      - mariadb-server-core
+      - msmtp
+      - msmtp-mta
     - require:
       - insync_unit: mariadb-absent-mariadb
 
 mariadb-absent-files:
   file.absent:
     - names:
+      - /etc/default/automysqlbackup
       - /etc/mysql/donor.sha256
       - /etc/mysql/mariadb.conf.d/70-insync.cnf
       - /etc/mysql/mariadb.conf.d/71-insync-role.cnf

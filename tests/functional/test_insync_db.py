@@ -81,6 +81,13 @@ def test_a_blank_one_is_foretold_without_asking_anybody(single, tmp_path):
     assert (result["result"], result["changes"]) == (None, {str(tmp_path / "mysql"): "a copy of db.example"})
 
 
+def test_of_a_replica_that_does_not_run_test_mode_foretells_nothing(single, tmp_path, testmode):
+    (tmp_path / ".insync-seed.json").write_text('{"gtid": "0-1-1"}')
+    arguments = {"name": str(tmp_path / "none"), "data": str(tmp_path), "databases": [], **REPLICA}
+    result = single("insync_db.replica_of", test=testmode, **arguments)
+    assert (result["result"], result["changes"]) == (None if testmode else False, {})
+
+
 def test_old_backups_are_red_in_every_run(single, tmp_path, testmode):
     file = tmp_path / "backups.json"
     told = {"name": str(file), "hours": {"physical": 26}}
