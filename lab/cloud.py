@@ -64,6 +64,7 @@ def pillar(lab):
     return {
         "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
+        "backup_retention": {"backup_retention": {"store": where}},
         "db_verifier": {"db_verifier": {"store": where}},
         "forum": {"misago": {"mail": {"host": smtp, "port": SMTP_PORT}}},
         "mysql_replica": {"mariadb": {"backup": where}},

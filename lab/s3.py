@@ -69,20 +69,26 @@ def prepare(store, buckets):
     for name in missing:
         store.create_bucket(Bucket=name, ACL="public-read" if "public" in buckets[name] else "private")
         if "writers" in buckets[name]:
-            _let_write(store, name, buckets[name]["writers"])
+            _let_write(store, name, buckets[name]["writers"], buckets[name].get("removers", []))
     return missing
 
 
-def _let_write(store, bucket, roles):
-    """Let ``roles`` (list of str), each with its own key, read and write in ``bucket`` (str), and delete nothing."""
-    for role in roles:
-        _make_user(role, role)
-    principal = {"AWS": [f"arn:aws:iam:::user/{role}" for role in roles]}
-    rights = {f"arn:aws:s3:::{bucket}": ["s3:ListBucket"], f"arn:aws:s3:::{bucket}/*": ["s3:GetObject", "s3:PutObject"]}
-    statements = [
-        {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": [resource]}
-        for resource, actions in rights.items()
-    ]
+def _let_write(store, bucket, writers, removers):
+    """
+    Let roles, each with its own key, into ``bucket`` (str): ``writers`` (list of str) read and write there, and delete
+    nothing; ``removers`` (list of str) read and delete, and write nothing.
+    """
+    whole, inside = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
+    statements = []
+    for roles, actions in (
+        (writers, ["s3:GetObject", "s3:PutObject"]),
+        (removers, ["s3:GetObject", "s3:DeleteObject"]),
+    ):
+        for role in roles:
+            _make_user(role, role)
+        principal = {"AWS": [f"arn:aws:iam:::user/{role}" for role in roles]}
+        for resource, allowed in ((whole, ["s3:ListBucket"]), (inside, actions)) if roles else ():
+            statements.append({"Effect": "Allow", "Principal": principal, "Action": allowed, "Resource": [resource]})
     policy = {"Version": "2012-10-17", "Statement": statements}
     store.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 

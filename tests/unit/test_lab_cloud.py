@@ -75,6 +75,9 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
                 }
             }
         },
+        "backup_retention": {
+            "backup_retention": {"store": {"endpoint": "https://s3.cloud.example", "region": "default"}}
+        },
         "db_verifier": {"db_verifier": {"store": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
         "mysql_replica": {
             "mariadb": {"backup": {"endpoint": "https://s3.cloud.example", "region": "default"}}

@@ -98,6 +98,15 @@ def test_a_writer_has_a_user_of_its_own_that_deletes_nothing(store):
     assert all(one["Principal"] == {"AWS": ["arn:aws:iam:::user/wiki"]} for one in statements)
 
 
+def test_who_removes_writes_nothing(store):
+    s3.prepare(store, {"archive": {"writers": ["wiki"], "removers": ["backup_retention"]}})
+    allowed = {}
+    for one in store.policies["archive"]["Statement"]:
+        allowed.setdefault(one["Principal"]["AWS"][0].rpartition("/")[2], set()).update(one["Action"])
+    assert allowed["wiki"] == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+    assert allowed["backup_retention"] == {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"}
+
+
 def test_a_store_that_refuses_for_another_reason_is_an_error(store):
     store.refuses = "SignatureDoesNotMatch"
     with pytest.raises(LabError, match="cloud: S3: .*SignatureDoesNotMatch"):

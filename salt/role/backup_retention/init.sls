@@ -1,0 +1,3 @@
+# Removes backups of the Insync database that nobody needs any more.
+include:
+  - backup_retention
