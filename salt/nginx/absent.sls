@@ -29,9 +29,24 @@ nginx-absent-package:
     - require:
       - insync_unit: nginx-absent-unit
 
-nginx-absent-config:
+{#- Copies of requests and answers on their way. #}
+nginx-absent-spool:
   file.absent:
+    - name: /var/lib/nginx
+    - require:
+      - pkg: nginx-absent-package
+
+{#- Not removed: its package would not bring it back, and does not install without it. #}
+nginx-absent-config:
+  file.managed:
     - name: /etc/nginx/nginx.conf
+    - contents: |
+        # Managed by Salt (component nginx): this server has no site.
+        events {}
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
     - require:
       - pkg: nginx-absent-package
 {%- endif %}

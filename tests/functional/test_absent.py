@@ -60,6 +60,15 @@ def test_a_template_goes_with_its_instances_and_nothing_of_a_like_name(single, s
         assert (result["result"], result["changes"]) == (True, {})
 
 
+def test_a_link_to_a_unit_whose_package_is_gone_goes_too(single, systemd):
+    """A link that leads nowhere would enable the unit as soon as the package comes back."""
+    folder, _ = systemd
+    link = folder / "multi-user.target.wants" / "nginx.service"
+    link.symlink_to("/lib/systemd/system/no-such.service")
+    result = single("insync_unit.absent", name="nginx")
+    assert (result["result"], result["changes"].get(str(link)), link.is_symlink()) == (True, "remove", False)
+
+
 def test_a_unit_that_does_not_stop_is_told(single, systemd, monkeypatch):
     folder, _ = systemd
 
