@@ -24,7 +24,7 @@ nginx-absent-unit:
 
 {#- Not purged: that would take the logs too. #}
 nginx-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [nginx, nginx-common]
     - require:
       - insync_unit: nginx-absent-unit
@@ -34,7 +34,7 @@ nginx-absent-spool:
   file.absent:
     - name: /var/lib/nginx
     - require:
-      - pkg: nginx-absent-package
+      - insync_package: nginx-absent-package
 
 {#- Not removed: its package would not bring it back, and does not install without it. #}
 nginx-absent-config:
@@ -48,5 +48,5 @@ nginx-absent-config:
     - mode: '0644'
     - makedirs: True
     - require:
-      - pkg: nginx-absent-package
+      - insync_package: nginx-absent-package
 {%- endif %}

@@ -137,3 +137,28 @@ def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
     for test in (True, False):
         result = single("insync_user.absent", test=test, name="devpi", data=data)
         assert (result["result"], result["changes"]) == (True, {})
+
+
+def packages(*pkgs, stays=()):
+    """What leaves ``pkgs`` and, by another role, installs ``stays``; of this machine, which nothing is taken from."""
+    data = {"left": {"insync_package": ["absent", {"pkgs": list(pkgs)}]}}
+    if stays:
+        data["other"] = {"pkg": ["installed", {"pkgs": list(stays)}]}
+    return data
+
+
+@pytest.mark.parametrize(
+    "pkgs, stays, gone",
+    [
+        (["git", "git-man"], [], ["git", "git-man"]),
+        (["git*-man", "no-such-package"], [], ["git-man"]),
+        # It is what the other role installs.
+        (["git"], ["git"], []),
+        # What that needs stays too.
+        (["git-man", "make"], ["git"], ["make"]),
+        (["no-such-package"], [], []),
+    ],
+)
+def test_packages_go_unless_another_role_needs_them(high, pkgs, stays, gone):
+    result = high(packages(*pkgs, stays=stays), test=True)["left"]
+    assert (sorted(result["changes"]), result["result"]) == (gone, None if gone else True)

@@ -1,0 +1,64 @@
+"""Packages of a role that has left: they go, unless the roles that stay need them."""
+
+import fnmatch
+
+from salt.exceptions import CommandExecutionError, SaltException
+
+__virtualname__ = "insync_package"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def absent(name, pkgs, **_):
+    """
+    Remove packages, and keep those that other states of the same run install, with what these depend on.
+
+    name (str): names the state only.
+    pkgs (list of str): the packages, or patterns of their names such as ``php*``. They are not purged: settings and
+    data that are the package's stay.
+
+    Salt's own ``pkg.removed`` would take away what another role of the server has just installed, in every run.
+
+    .. code-block:: yaml
+
+        hg-absent-packages:
+          insync_package.absent:
+            - pkgs: [gunicorn, mercurial]
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": "none of the packages is installed, or all are needed"}
+    try:
+        installed = __salt__["pkg.list_pkgs"]()
+        asked = [one for one in sorted(installed) if any(fnmatch.fnmatchcase(one, pattern) for pattern in pkgs)]
+        needed = _wanted() & set(installed)
+        gone = [one for one in asked if not (_with_dependents(one) & needed if needed else False)]
+        if not gone:
+            return ret
+        ret["comment"] = f"removed: {', '.join(gone)}"
+        if __opts__["test"]:
+            changes = {one: {"old": installed[one], "new": ""} for one in gone}
+            return {**ret, "result": None, "changes": changes, "comment": f"to be removed: {', '.join(gone)}"}
+        changes = __salt__["pkg.remove"](pkgs=gone)
+        left = sorted(set(gone) & set(__salt__["pkg.list_pkgs"]()))
+        if left:
+            raise CommandExecutionError(f"apt has not removed {', '.join(left)}")
+    except SaltException as exc:
+        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    return {**ret, "changes": changes}
+
+
+def _wanted():
+    """The packages that states of this run install."""
+    chunks = [chunk for chunk in __lowstate__ if (chunk["state"], chunk["fun"]) == ("pkg", "installed")]
+    return {package for chunk in chunks for package in (chunk.get("pkgs") or [chunk["name"]])}
+
+
+def _with_dependents(package):
+    """The package, and those that cannot stay without it."""
+    done = __salt__["cmd.run_all"](
+        ["apt-get", "--simulate", "--quiet=2", "remove", package], python_shell=False, env={"LC_ALL": "C.UTF-8"}
+    )
+    if done["retcode"] != 0:
+        raise CommandExecutionError(f"apt-get --simulate remove {package}: {done['stderr'].strip()[-200:]}")
+    return {line.split()[1] for line in done["stdout"].splitlines() if line.startswith("Remv ")}
