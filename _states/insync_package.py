@@ -32,13 +32,16 @@ def absent(name, pkgs, **_):
         installed = __salt__["pkg.list_pkgs"]()
         asked = [one for one in sorted(installed) if any(fnmatch.fnmatchcase(one, pattern) for pattern in pkgs)]
         needed = _wanted() & set(installed)
-        gone = [one for one in asked if not (_with_dependents(one) & needed if needed else False)]
+        gone = [one for one in asked if not needed & _simulated(one)["Remv"]]
         if not gone:
             return ret
         ret["comment"] = f"removed: {', '.join(gone)}"
         if __opts__["test"]:
             changes = {one: {"old": installed[one], "new": ""} for one in gone}
             return {**ret, "result": None, "changes": changes, "comment": f"to be removed: {', '.join(gone)}"}
+        instead = _simulated(*gone)["Inst"]
+        if instead:
+            raise CommandExecutionError(f"apt would install {', '.join(sorted(instead))} in place of them")
         changes = __salt__["pkg.remove"](pkgs=gone)
         left = sorted(set(gone) & set(__salt__["pkg.list_pkgs"]()))
         if left:
@@ -54,11 +57,13 @@ def _wanted():
     return {package for chunk in chunks for package in (chunk.get("pkgs") or [chunk["name"]])}
 
 
-def _with_dependents(package):
-    """The package, and those that cannot stay without it."""
-    done = __salt__["cmd.run_all"](
-        ["apt-get", "--simulate", "--quiet=2", "remove", package], python_shell=False, env={"LC_ALL": "C.UTF-8"}
-    )
+def _simulated(*pkgs):
+    """What apt would do to remove packages: those that go with them (Remv), and those that it would install (Inst)."""
+    command = ["apt-get", "--simulate", "--quiet=2", "remove", *pkgs]
+    done = __salt__["cmd.run_all"](command, python_shell=False, env={"LC_ALL": "C.UTF-8"})
     if done["retcode"] != 0:
-        raise CommandExecutionError(f"apt-get --simulate remove {package}: {done['stderr'].strip()[-200:]}")
-    return {line.split()[1] for line in done["stdout"].splitlines() if line.startswith("Remv ")}
+        raise CommandExecutionError(f"{' '.join(command)}: {done['stderr'].strip()[-200:]}")
+    found = {"Remv": set(), "Inst": set()}
+    for action, package, *_ in (line.split() for line in done["stdout"].splitlines() if line.count(" ")):
+        found.get(action, set()).add(package)
+    return found

@@ -22,10 +22,11 @@ nginx-absent-unit:
   insync_unit.absent:
     - name: nginx
 
-{#- Not purged: that would take the logs too. #}
+{#- Not purged: that would take the logs too. Last: what wants a web server would get another one while it is there. #}
 nginx-absent-package:
   insync_package.absent:
     - pkgs: [nginx, nginx-common]
+    - order: last
     - require:
       - insync_unit: nginx-absent-unit
 

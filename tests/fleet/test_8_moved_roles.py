@@ -6,7 +6,7 @@ import insync_inventory
 import pytest
 import yaml
 
-from tests.fleet import test_6_hg, test_6_pypi, test_8_retired
+from tests.fleet import test_6_hg, test_6_pypi
 from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 
 # What their users see, as before the move: the same tests, in their order, and the fixture of theirs.
@@ -23,11 +23,37 @@ test_a_repositorys_key_pushes_through_the_gateway = test_6_hg.test_a_repositorys
 ROLES = ["pypi_server", "hg_server"]
 CLIENT = "web02"
 (FORMER,) = {insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES}
-NEW, HOSTS = test_8_retired.SERVER, test_8_retired.HOSTS
+# It plays base only.
+NEW = "db-slave02"
+HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
 # Settings and logs that Debian keeps of a package that is removed.
 PACKAGES = ("/etc/nginx/", "/etc/letsencrypt", "/etc/mercurial")
 DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
 BOB = "/home/bob/move"
+
+
+FOLDERS = "/etc /opt /usr/local /var/lib /insync /srv"
+SNAPSHOT = f"""
+find {FOLDERS} -xdev \\( -path '/opt/salt*' -o -name __pycache__ \\) -prune -o -print 2>/dev/null
+ss -Hltnu | awk '{{print "port", $1, $5}}'
+cut -d: -f1 /etc/passwd | sed 's/^/user /'
+systemctl list-units --all --plain --no-legend --type=service,socket,timer | awk '{{print "unit", $1}}'
+systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
+"""
+# Debian's: what a removed package leaves of its own, its dependency netbase, and records of packages and units.
+DEBIANS = ("/etc/init.d/", "/etc/rc", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/private")
+NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
+
+
+def snapshot(fleet):
+    """All of NEW that a role could have brought: files, ports, users, units."""
+    return set(fleet.ok(NEW, "sh", "-c", SNAPSHOT).splitlines())
+
+
+def own(lines):
+    """Those of ``lines`` that are no doing of Debian's."""
+    passing = ("unit systemd-", "unit user", "unit apt-", "unit run-", "unit file run-")
+    return {line for line in lines if not line.startswith((*DEBIANS, *passing)) and line not in NETBASE}
 
 
 def declare(fleet, changes):
@@ -114,7 +140,7 @@ class Move:
 
     def __init__(self, fleet, changeset):
         self.fleet, self.changeset, self.away = fleet, changeset, False
-        self.before = test_8_retired.snapshot(fleet)
+        self.before = snapshot(fleet)
 
     def go(self):
         """The roles, and what is in their folders, to the new server."""
@@ -204,7 +230,7 @@ def test_what_was_there_went_along(fleet, move):
 def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, move):
     """All tests before this one are of the time between."""
     move.come_back()
-    new = test_8_retired.own(test_8_retired.snapshot(fleet) - move.before)
+    new = own(snapshot(fleet) - move.before)
     assert {line for line in new if not line.startswith((*DATA, *PACKAGES))} == {
         f"user {user}" for user in DATA.values()
     }
