@@ -30,7 +30,7 @@ def plan(high, allow, slots, known):
     }
 
 
-_RULE = ("service", "unit", "protocol", "port")
+_RULE = ("service", "unit", "address", "protocol", "port")
 
 
 def _states(one):

@@ -8,6 +8,7 @@ import pwd
 import re
 import struct
 
+import insync_survey_lines
 import insync_survey_mask
 import insync_survey_units
 
@@ -130,16 +131,11 @@ def _user(uid):
 
 def _declared(system, row, process):
     """By whom it is: a port of the inventory that its unit serves, or on loopback any unit that is somebody's."""
-    unit = process["unit"]
-    declared = [one for one in system.plan.get("allow", ()) if (one["protocol"], one["port"]) == _key(row)]
-    served = [one["service"] for one in declared if one["unit"] == unit]
+    unit, allow = process["unit"], system.plan.get("allow", ())
+    served = insync_survey_lines.served(allow, {**row, "unit": unit})
     if served:
-        return {"by": f"service {served[0]}"}
+        return {"by": served}
     if ipaddress.ip_address(row["address"]).is_loopback:
         return {"by": insync_survey_units.by(system, unit) if unit else ""}
-    expected = ", ".join(one["unit"] for one in declared)
+    expected = ", ".join(dict.fromkeys(rule["unit"] for rule in insync_survey_lines.rules_of(allow, row)))
     return {"by": "", **({"instead_of": expected} if expected else {})}
-
-
-def _key(row):
-    return row["protocol"], row["port"]

@@ -325,7 +325,7 @@ def test_a_certificate_is_read_and_its_key_is_not(root):
 
 # Listeners, on this machine.
 
-ALLOW = {"service": "web", "unit": "web@blue.service", "protocol": "tcp", "port": 8101}
+ALLOW = {"service": "web", "unit": "web@blue.service", "address": "10.0.0.1", "protocol": "tcp", "port": 8101}
 
 
 def test_a_listener_and_who_is_connected_are_found():
@@ -345,6 +345,31 @@ def test_a_program_on_a_servers_own_port_is_not_taken_for_its_service():
     assert insync_survey_sockets._declared(system, row, {"unit": "other.service"}) == expected
     assert insync_survey_sockets._declared(system, {**row, "port": 1}, {"unit": "web@blue.service"}) == {"by": ""}
     assert insync_survey_sockets._declared(system, {**row, "address": "127.0.0.1"}, {"unit": ""})["by"] == ""
+
+
+PUBLIC = {**ALLOW, "service": "hg-https", "address": "192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "address, by",
+    [
+        ("10.0.0.1", "service web"),
+        ("192.0.2.1", "service hg-https"),
+        ("0.0.0.0", "service web, hg-https"),
+        ("::", "service web, hg-https"),
+        ("10.0.0.9", ""),
+        ("127.0.0.1", ""),
+    ],
+)
+def test_two_services_of_a_unit_and_a_port_are_told_apart_by_their_addresses(address, by):
+    system = insync_survey_system.System(plan={"allow": [ALLOW, PUBLIC]})
+    row = {"protocol": "tcp", "port": 8101, "address": address}
+    declared = insync_survey_sockets._declared(system, row, {"unit": ALLOW["unit"]})
+    assert declared == {"by": by}
+    missing = insync_survey_lines.missing({"listeners": [declared]}, system.plan)
+    assert [f"of {one['service']}:" for one in (ALLOW, PUBLIC) if one["service"] not in by] == [
+        line.partition(" ")[2].rpartition(" web@")[0] for line in missing
+    ]
 
 
 @pytest.mark.parametrize(
@@ -393,7 +418,7 @@ def test_a_listener_tells_who_is_connected():
 )
 def test_of_the_slots_of_a_pool_one_has_to_listen(served, missing):
     slots = {"blue": 1, "green": 2}
-    allow = [{"service": "ssh", "unit": "ssh.service", "protocol": "tcp", "port": 22}]
+    allow = [{**ALLOW, "service": "ssh", "unit": "ssh.service", "port": 22}]
     allow += [{**ALLOW, "service": f"web-{slot}", "unit": f"web@{slot}.service", "port": slots[slot]} for slot in slots]
     found = {"listeners": [listener(1, f"service {name}") for name in served]}
     assert insync_survey_lines.missing(found, {"allow": allow, "slots": {"web": slots}}) == missing
