@@ -61,9 +61,14 @@ def _told(system, line, user):
         return {"user": user or "", "line": insync_survey_mask.HIDDEN}
     when, rest = match[1], match[2]
     if user is None:
-        user, _, rest = rest.partition(" ")
-    # Behind a percent sign follows what the command reads.
-    command = re.split(r"(?<!\\)%", rest.strip())[0]
-    shown = insync_survey_mask.shell(command, lambda name: system.path(name).is_file())
+        # A tab is as good as a space.
+        user, rest = [*rest.split(None, 1), ""][:2]
+    shown = _command(system, rest)
     user = user if _USER.fullmatch(user) else insync_survey_mask.HIDDEN
     return {"user": user, "line": f"{' '.join(when.split())} {shown}"}
+
+
+def _command(system, text):
+    # Behind a percent sign follows what the command reads.
+    command = re.split(r"(?<!\\)%", text.strip())[0]
+    return insync_survey_mask.shell(command, lambda name: system.path(name).is_file())

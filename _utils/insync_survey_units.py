@@ -88,13 +88,17 @@ def _unit(system, name):
         "kind": "unit",
         "enabled": bool(system.glob(f"/etc/systemd/system/*.wants/{unit}")),
         "runs": system.run("systemctl", "is-active", unit).strip() == "active",
-        "commands": [_command(system, line) for line in re.findall(r"^\s*ExecStart\s*=\s*(\S.*)$", text, re.MULTILINE)],
+        "commands": [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)],
         "by": system.by(name),
     }
 
 
-def _command(system, line):
-    return insync_survey_mask.shell(line.lstrip("-@:+!"), lambda name: system.path(name).is_file())
+def _starts(text):
+    """The commands of ``text``, a unit: a backslash continues a line, and an empty ExecStart= forgets those before."""
+    text = re.sub(r"^[ \t]*[#;].*\n?", "", text, flags=re.MULTILINE)
+    found = re.findall(r"^[ \t]*ExecStart[ \t]*=(.*)$", text.replace("\\\n", " "), re.MULTILINE)
+    found = [line.strip() for line in found]
+    return found[len(found) - found[::-1].index("") :] if "" in found else found
 
 
 def _drop_in(system, name):

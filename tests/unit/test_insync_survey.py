@@ -19,7 +19,7 @@ import insync_survey_system
 import pytest
 
 # Whoever finds one of these in an answer has found a leak.
-SECRETS = ["hunter2", "Sw0rdfish", "tok3n", "s3cr3t"]
+SECRETS = ["hunter2", "Sw0rdfish", "tok3n", "s3cr3t", "k3y", "S3CRET"]
 MANAGED = "/etc/systemd/system/devpi.service"
 
 
@@ -65,12 +65,44 @@ def test_of_a_process_its_program_and_the_names_of_its_options_are_told(exe, arg
         ('unclosed "hunter2 quote', "unclosed ..."),
         ("$(hunter2) `hunter2`", None),
         ("cmd # hunter2", "cmd ..."),
+        ("cmd '|' hunter2 \\; hunter2 \"a && hunter2\" | gzip", "cmd ... | gzip"),
+        ("'/srv/no program' hunter2", "..."),
+        ("curl -s http://h/?x=1&hunter2", "curl -s ... & ..."),
+        ("/srv/job.py & /srv/job.py", "/srv/job.py & /srv/job.py"),
+        (
+            "[ hunter2 = hunter2 ] && exec sudo -p hunter2 /srv/job.py hunter2",
+            "... && exec sudo -p ... /srv/job.py ...",
+        ),
+        ("a | b 'hunter2; hunter2", "a | b ..."),
     ],
 )
 def test_of_a_command_line_its_programs_are_told(line, shown):
-    told = insync_survey_mask.shell(line)
+    told = insync_survey_mask.shell(line, lambda path: path == "/srv/job.py")
     # In a subshell it stands where a program does; an option's name is one too.
     assert shown is None or ("hunter2" not in told and told == shown)
+
+
+@pytest.mark.parametrize(
+    "line, shown",
+    [
+        (
+            "/usr/bin/app --api-key=k3y|S3CRET-part --url http://h/?x=1&t0ken-S3CRET",
+            "/usr/bin/app --api-key=... --url ...",
+        ),
+        ("/usr/bin/app ; /S3CRET (S3CRET) \\; S3CRET > S3CRET", "/usr/bin/app ..."),
+        ("-@/usr/bin/python3 S3CRET /srv/job.py 'S3CRET S3CRET'", "/usr/bin/python3 /srv/job.py ..."),
+        ("+!!/usr/bin/app -pS3CRET", "/usr/bin/app -p..."),
+        ("|:/usr/bin/app", "/usr/bin/app"),
+        ("/bin/sh -c '/usr/bin/app S3CRET | S3CRET'", "/bin/sh -c ..."),
+        ("/usr/bin/app --key 'S3CRET | S3CRET", "/usr/bin/app --key ..."),
+        ("/usr/bin/bash -m S3CRET", "/usr/bin/bash -m ..."),
+        ("S3CRET=1", "..."),
+        ("-", "..."),
+    ],
+)
+def test_of_what_a_unit_starts_its_program_is_told(line, shown):
+    told = insync_survey_mask.unit(line, lambda path: path == "/srv/job.py")
+    assert told == shown
 
 
 @pytest.mark.parametrize(
@@ -164,12 +196,18 @@ def by_hand(root):
         "/etc/systemd/system/tracker.service",
         "[Service]\nEnvironment=KEY=tok3n\nExecStart=-/opt/tracker/run --token=tok3n hunter2\n",
     )
+    root.write(
+        "/etc/systemd/system/app.service",
+        "[Service]\nExecStart=/old S3CRET\nExecStart=\nEnvironment=KEY=S3CRET\n"
+        "ExecStart = -/usr/bin/app --api-key=k3y|S3CRET-part \\\n# S3CRET\n  --url http://h/?x=1&t0ken-S3CRET;S3CRET\n",
+    )
     root.write("/etc/systemd/system/ssh.service.d/own.conf", "[Service]\nEnvironment=KEY=tok3n\n")
     root.write("/etc/init.d/legacy", "#!/bin/sh\n# hunter2\n", 0o755)
     root.write("/etc/rc.local", "#!/bin/sh\n/opt/x hunter2\n", 0o755)
     root.write(
         "/etc/cron.d/lists",
-        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php /srv/tok3n -ptok3n\n",
+        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php /srv/tok3n -ptok3n\n"
+        "@reboot\troot\tsync-all S3CRET\n@daily root app '|' S3CRET\n",
     )
     root.write(
         "/var/spool/cron/crontabs/root",
@@ -207,11 +245,14 @@ def by_hand(root):
 
 def test_what_somebody_did_by_hand_is_all_reported(by_hand):
     assert by_hand.survey()["unknown"] == [
+        "unit /etc/systemd/system/app.service: /usr/bin/app --api-key=... --url ...",
         "unit /etc/systemd/system/tracker.service: /opt/tracker/run --token=... ...",
         "unit /etc/systemd/system/ssh.service.d/own.conf: drop-in",
         "unit /etc/init.d/legacy: init script",
         "unit /etc/rc.local: init script",
         "cron /etc/cron.d/lists: */5 * * * * PW=... /usr/bin/php /srv/send.php ... -p... (user www-data)",
+        "cron /etc/cron.d/lists: @reboot sync-all ... (user root)",
+        "cron /etc/cron.d/lists: @daily app ... (user root)",
         "cron /var/spool/cron/crontabs/root: @daily mysql -u ... -p... < ... (user root)",
         "cron /var/spool/cron/crontabs/root: ... (user root)",
         "cron /etc/cron.daily/dump: a script",
@@ -242,11 +283,14 @@ def test_no_secret_is_told(by_hand):
 
 
 def test_nothing_is_written(by_hand):
-    before = {path: path.lstat() for path in by_hand.path.rglob("*")}
+    def state():
+        # Not when somebody last read it.
+        kept = ("st_mode", "st_ino", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_ctime_ns")
+        return {path: [getattr(path.lstat(), key) for key in kept] for path in by_hand.path.rglob("*")}
+
+    before = state()
     by_hand.survey()
-    assert {path: path.lstat()[:9] for path in by_hand.path.rglob("*")} == {
-        path: one[:9] for path, one in before.items()
-    }
+    assert state() == before
 
 
 def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root):
