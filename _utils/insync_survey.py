@@ -69,7 +69,7 @@ def survey(plan, root="/"):
         "found": found,
         "unknown": insync_survey_lines.unknown(found),
         "missing": insync_survey_lines.missing(found, plan),
-        "incomplete": incomplete + system.cut_short,
+        "incomplete": incomplete + list(dict.fromkeys(system.cut_short)),
     }
 
 

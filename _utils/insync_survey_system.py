@@ -23,6 +23,8 @@ class System:
         self.root, self.plan = pathlib.Path(root), plan or {}
         self.live = str(root) == "/"
         self.cut_short = []
+        # Folders of which it was told what is in them: nobody need ask why they are large.
+        self.explained = set()
         self._owners = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
@@ -48,15 +50,25 @@ class System:
 
     def run(self, *command, seconds=15):
         """Return what ``command`` (str) prints; "" if it fails, takes longer, or is not there."""
+        return self._answer(command, seconds) or ""
+
+    def ask(self, what, *command, seconds=15):
+        """Return what ``run`` does; None if there is no answer, and ``cut_short`` says that ``what`` (str) is open."""
+        answer = self._answer(command, seconds)
+        if answer is None:
+            self.cut_short.append(f"{what}: no answer")
+        return answer
+
+    def _answer(self, command, seconds):
         if not self.live:
-            return ""
+            return None
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
         options = {"capture_output": True, "text": True, "errors": "replace", "check": False, "env": environment}
         try:
             done = subprocess.run(command, timeout=seconds, stdin=subprocess.DEVNULL, **options)
         except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return done.stdout if done.returncode == 0 else ""
+            return None
+        return done.stdout if done.returncode == 0 else None
 
     def owner(self, name):
         """Return the package (str) that brings the file ``name`` (str); "" if none does."""

@@ -311,6 +311,116 @@ def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root)
     assert found["found"]["cron"][0]["by"] == "known: the provider's"
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/usr/lib/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/user",
+        "/root/.config/systemd/user",
+        "/home/alice/.local/share/systemd/user",
+    ],
+)
+def test_units_that_no_package_brings_are_found_wherever_systemd_reads_them(root, folder):
+    root.package("cron", [f"{folder}/cron.service", f"{folder}/cron.service.d/a.conf"])
+    for name in ("cron.service", "own.service"):
+        root.write(f"{folder}/{name}", "[Service]\nExecStart=/x\n")
+        root.write(f"{folder}/{name}.d/a.conf")
+    root.link(f"{folder}/default.target.wants/own.service", "../own.service")
+    assert root.survey()["unknown"] == [
+        f"unit {folder}/own.service: starts at boot, /x",
+        f"unit {folder}/own.service.d/a.conf: drop-in",
+    ]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_unit_in_lib_is_told_once_whether_or_not_that_is_a_link(root, merged):
+    if merged:
+        root.link("/lib", "usr/lib")
+    own = "/usr/lib/systemd/system" if merged else "/lib/systemd/system"
+    root.package("cron", ["/lib/systemd/system/cron.service"])
+    for name in ("cron", "own"):
+        root.write(f"{own}/{name}.service", "[Service]\nExecStart=/x\n")
+    assert root.survey()["unknown"] == [f"unit {own}/own.service: /x"]
+
+
+def test_what_anacron_does_is_found(root):
+    text = "SHELL=/bin/sh\n# S3CRET\n1\t5 job PW=S3CRET /srv/dump -pS3CRET\n"
+    root.write("/etc/anacrontab", f"{text}@monthly 9 job /srv/bill S3CRET\nS3CRET S3CRET\n")
+    assert root.survey()["unknown"] == [
+        "cron /etc/anacrontab: 1 5 PW=... /srv/dump -p... (user root)",
+        "cron /etc/anacrontab: @monthly 9 /srv/bill ... (user root)",
+        "cron /etc/anacrontab: ...",
+    ]
+    root.package("anacron", ["/etc/anacrontab"])
+    assert root.survey()["unknown"] == []
+
+
+def test_sites_on_one_line_have_names_and_what_is_quoted_or_a_comment_is_none(root):
+    root.write(
+        "/etc/nginx/conf.d/x.conf",
+        "upstream b { server 10.0.0.1:1; } server { listen 80; server_name a.b; root /srv/a; }"
+        " # server { server_name S3CRET;\n"
+        "server { listen 81; server_name c.d e.f; # it's root /S3CRET;\n  add_header X 'y; server_name S3CRET; {';\n"
+        "  location / { proxy_pass http://127.0.0.1:9; } }\n",
+    )
+    found = root.survey()
+    assert found["unknown"] == [
+        "site a.b of nginx, in /etc/nginx/conf.d/x.conf, root /srv/a",
+        "site c.d e.f of nginx, in /etc/nginx/conf.d/x.conf, to http://127.0.0.1:9",
+    ]
+    assert [site["listen"] for site in found["found"]["sites"]] == [["80"], ["81"]]
+
+
+CLUSTER = "/var/lib/postgresql/15/main"
+
+
+def postgresql(root, running):
+    """A cluster with much in it, and a function that answers as psql does."""
+    root.package("postgresql-common", ["/var/lib", "/var/lib/postgresql"])
+    root.write(f"{CLUSTER}/PG_VERSION", "15\n")
+    with root.write(f"{CLUSTER}/base").open("wb") as file:
+        file.truncate(150_000_000)
+    if running:
+        root.write(f"{CLUSTER}/postmaster.pid", f"1\n{CLUSTER}\n2\n5433\n/run/pg\n\n")
+
+
+@pytest.mark.parametrize(
+    "running, answer, unknown",
+    [
+        (True, "postgres\t9\nshop\t2000\n", ["database shop of postgresql, 2 kB"]),
+        (True, None, ["folder /var/lib/postgresql: 150 MB"]),
+        (False, None, ["folder /var/lib/postgresql: 150 MB"]),
+    ],
+)
+def test_a_postgresql_that_does_not_answer_is_told(root, monkeypatch, running, answer, unknown):
+    postgresql(root, running)
+    asked = []
+    monkeypatch.setattr(
+        insync_survey_system.System, "_answer", lambda _, command, seconds: asked.append(command) or answer
+    )
+    found = root.survey()
+    assert found["unknown"] == unknown
+    assert found["incomplete"] == ([] if answer else [f"databases of postgresql in {CLUSTER}: no answer"])
+    assert any("5433" in command and "/run/pg" in command for command in asked) == running
+
+
+@pytest.mark.parametrize(
+    "folder, file, told",
+    [
+        ("/var/lib/mysql", "mysql/x.ibd", []),
+        ("/var/lib/mysql", "dump", ["folder /var/lib/mysql: 150 MB"]),
+        ("/var/lib/redis", "main/appendonly.aof", []),
+        ("/var/lib/redis", "main/other", ["folder /var/lib/redis: 150 MB"]),
+    ],
+)
+def test_a_large_folder_of_a_database_is_known_if_databases_are_found_there(root, folder, file, told):
+    root.package("server", ["/var/lib", folder])
+    with root.write(f"{folder}/{file}").open("wb") as opened:
+        opened.truncate(150_000_000)
+    assert root.survey()["unknown"] == told
+
+
 def test_what_fails_is_told_and_the_rest_goes_on(by_hand, monkeypatch):
     def broken(system, files, venvs):
         raise ValueError("hunter2")
