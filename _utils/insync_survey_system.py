@@ -15,8 +15,8 @@ class System:
     A server.
 
     root (str or pathlib.Path): where its files are; anything but / is a copy to be looked at, without its processes.
-    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``users`` and
-    ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
+    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``units``,
+    ``users`` and ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
     """
 
     def __init__(self, root="/", plan=None):
@@ -25,7 +25,7 @@ class System:
         self.cut_short = []
         # Folders of which it was told what is in them: nobody need ask why they are large.
         self.explained = set()
-        self._owners = None
+        self._owners = self._sources = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
     def path(self, name):
@@ -77,6 +77,14 @@ class System:
         # Since /bin and /lib are links into /usr, packages name files either way.
         other = name.removeprefix("/usr") if name.startswith("/usr/") else f"/usr{name}"
         return self._owners.get(name) or self._owners.get(other, "")
+
+    def source(self, package):
+        """Return the source package (str) that ``package`` (str) was built of."""
+        if self._sources is None:
+            status = self.text("/var/lib/dpkg/status", 50_000_000)
+            found = re.findall(r"^Package: (\S+)\n(?:(?!\n\n).)*?^Source: (\S+)", status, re.MULTILINE | re.DOTALL)
+            self._sources = dict(found)
+        return self._sources.get(package, package)
 
     def _listed(self):
         for file in self.root.glob("var/lib/dpkg/info/*.list"):

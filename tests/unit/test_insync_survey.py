@@ -527,6 +527,48 @@ def test_two_services_of_a_unit_and_a_port_are_told_apart_by_their_addresses(add
 
 
 @pytest.mark.parametrize(
+    "process, by",
+    [
+        ({"unit": "cron.service", "package": "cron"}, "package cron"),
+        ({"unit": "cron.service", "package": "python3.11-minimal"}, ""),
+        ({"unit": "cron.service", "package": "python3.11-minimal", "script": "/srv/by-hand.py"}, ""),
+        ({"unit": "cron.service", "package": ""}, ""),
+        ({"unit": "rc-local.service", "package": "python3.11-minimal"}, ""),
+        ({"unit": "nginx.service", "package": "nginx"}, "package nginx-common"),
+        ({"unit": "certbot.service", "package": "python3.11-minimal", "script": "/usr/bin/certbot"}, "package certbot"),
+        ({"unit": "devpi.service", "package": ""}, "salt"),
+        ({"unit": "mariadb.service", "package": "python3.11-minimal"}, "salt"),
+        ({"unit": "agent.service", "package": ""}, "known: the provider's"),
+        ({"unit": "tracker.service", "package": ""}, ""),
+        ({"unit": "session-1.scope", "package": "python3.11-minimal"}, ""),
+        ({"unit": "", "package": "cron"}, ""),
+    ],
+)
+def test_on_loopback_only_a_units_own_program_is_known(root, process, by):
+    for package, unit, *others in (
+        ("cron", "cron.service"),
+        ("systemd", "rc-local.service"),
+        ("nginx-common", "nginx.service"),
+        ("certbot", "certbot.service", "/usr/bin/certbot"),
+        ("mariadb-server", "mariadb.service"),
+    ):
+        name = f"/lib/systemd/system/{unit}"
+        root.package(package, [name, *others])
+        root.write(f"/usr{name}")
+    for name in (MANAGED, "/etc/systemd/system/agent.service", "/etc/systemd/system/tracker.service"):
+        root.write(name)
+    status = root.path / "var/lib/dpkg/status"
+    status.write_text(
+        status.read_text().replace("Package: nginx-common\n", "Package: nginx-common\nSource: nginx (1)\n")
+    )
+    known = {"/etc/systemd/system/agent.service": "the provider's"}
+    plan = {"files": [MANAGED], "units": ["mariadb.service"], "known": known}
+    system = insync_survey_system.System(root.path, plan)
+    row = {"protocol": "tcp", "port": 1, "address": "127.0.0.1"}
+    assert insync_survey_sockets._declared(system, row, {"script": "", **process}) == {"by": by}
+
+
+@pytest.mark.parametrize(
     "cgroups, unit",
     [
         ("0::/system.slice/ssh.service\n", "ssh.service"),
@@ -588,6 +630,8 @@ HIGH = {
     "devpi-program": {"insync_venv": [{"name": "/opt/devpi"}, "installed"]},
     "devpi-program-gone": {"insync_venv": [{"name": "/opt/gone"}, "absent"]},
     "devpi-files": {"file": [{"names": ["/etc/a", {"/etc/b": [{"mode": "0600"}]}]}, "managed"]},
+    "redis-service": {"insync_unit": [{"names": ["redis-server@main", "certbot.timer"]}, "running"]},
+    "redis-old": {"service": [{"name": "redis-server"}, "dead"]},
     "devpi-user": {"user": [{"name": "devpi"}, {"home": "/home"}, "present"]},
     "devpi-leaver": {"user": [{"name": "mallory"}, "absent"]},
     "mariadb-databases": {"insync_mysql": [{"name": "/run/x.sock"}, {"databases": ["shop"]}, "databases"]},
@@ -604,6 +648,7 @@ def test_what_states_say_is_declared_and_what_they_remove_is_not():
         "known": {"/x": "y"},
         "files": ["/etc/a", "/etc/b", "/etc/insync", MANAGED, "/var/lib/devpi"],
         "places": ["/opt/devpi", "/run/x.sock", "/var/lib/devpi"],
+        "units": ["certbot.timer", "redis-server@main.service"],
         "users": ["devpi", "root"],
         "databases": ["shop"],
     }
