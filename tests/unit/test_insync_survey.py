@@ -235,7 +235,7 @@ def by_hand(root):
     )
     root.write("/var/lib/apt/lists/packages.example_tok3n_dists_stable_InRelease", "Origin: Example Inc\n")
     with (root.path / "etc/passwd").open("a") as file:
-        file.write("mallory:x:1000:1000:hunter2:/home/mallory:/bin/bash\n")
+        file.write("mallory:x:1000:1000:hunter2:/home/mallory:/bin/bash\ntoor:x:0:0::/:/bin/sh\n")
     key = "AAAAC3NzaC1lZDI1NTE5AAAAIGx" + "A" * 41
     root.write("/home/mallory/.ssh/authorized_keys", f'command="hunter2" ssh-ed25519 {key} Sw0rdfish\n# hunter2\n')
     with (root.write("/srv/large/blob")).open("wb") as file:
@@ -266,6 +266,7 @@ def test_what_somebody_did_by_hand_is_all_reported(by_hand):
         "apt source https://packages.example stable of Example Inc, in /etc/apt/sources.list.d/x.list",
         "folder /srv/large: 150 MB",
         "user mallory: uid 1000, /bin/bash",
+        "user toor: uid 0, /bin/sh",
         "keys /home/mallory/.ssh/authorized_keys: ssh-ed25519 SHA256:" + fingerprint(),
     ]
 
