@@ -15,6 +15,8 @@ import insync_survey_units
 _LISTEN, _ESTABLISHED = "0A", "01"
 _KINDS = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
 PEERS = 20
+# Whose units are made for the programs of other packages: how these are called begins so.
+_STARTS = {"postgresql-common": "postgresql-"}
 
 
 def listeners(system):
@@ -153,7 +155,11 @@ def _own(system, process):
     by = "salt" if unit in system.plan.get("units", ()) else insync_survey_units.by(system, unit)
     if not by.startswith("package "):
         return by
+    owner = by.removeprefix("package ")
+    packages = [package for package in (process["package"], system.owner(process["script"])) if package]
+    return by if any(_belongs(system, package, owner) for package in packages) else ""
+
+
+def _belongs(system, package, owner):
     # A service may be packed apart from its program, such as nginx-common from nginx.
-    source = system.source(by.removeprefix("package "))
-    packages = (process["package"], system.owner(process["script"]))
-    return by if source in [system.source(package) for package in packages if package] else ""
+    return system.source(package) == system.source(owner) or package.startswith(_STARTS.get(owner, "/"))

@@ -537,6 +537,8 @@ def test_two_services_of_a_unit_and_a_port_are_told_apart_by_their_addresses(add
         ({"unit": "rc-local.service", "package": "python3.11-minimal"}, ""),
         ({"unit": "nginx.service", "package": "nginx"}, "package nginx-common"),
         ({"unit": "certbot.service", "package": "python3.11-minimal", "script": "/usr/bin/certbot"}, "package certbot"),
+        ({"unit": "postgresql@15-main.service", "package": "postgresql-15"}, "package postgresql-common"),
+        ({"unit": "postgresql@15-main.service", "package": "python3.11-minimal"}, ""),
         ({"unit": "devpi.service", "package": ""}, "salt"),
         ({"unit": "mariadb.service", "package": "python3.11-minimal"}, "salt"),
         ({"unit": "agent.service", "package": ""}, "known: the provider's"),
@@ -551,6 +553,7 @@ def test_on_loopback_only_a_units_own_program_is_known(root, process, by):
         ("systemd", "rc-local.service"),
         ("nginx-common", "nginx.service"),
         ("certbot", "certbot.service", "/usr/bin/certbot"),
+        ("postgresql-common", "postgresql@.service"),
         ("mariadb-server", "mariadb.service"),
     ):
         name = f"/lib/systemd/system/{unit}"
