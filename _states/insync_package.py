@@ -31,8 +31,7 @@ def absent(name, pkgs, **_):
     try:
         installed = __salt__["pkg.list_pkgs"]()
         asked = [one for one in sorted(installed) if any(fnmatch.fnmatchcase(one, pattern) for pattern in pkgs)]
-        needed = _wanted() & set(installed)
-        gone = [one for one in asked if not needed & _simulated(one)["Remv"]]
+        gone = _without(asked, _wanted() & set(installed))
         if not gone:
             return ret
         ret["comment"] = f"removed: {', '.join(gone)}"
@@ -49,6 +48,13 @@ def absent(name, pkgs, **_):
     except SaltException as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes}
+
+
+def _without(asked, needed):
+    """Those of ``asked`` that can go without anything ``needed`` going too."""
+    if not asked or not needed & _simulated(*asked)["Remv"]:
+        return asked
+    return [one for one in asked if not needed & _simulated(one)["Remv"]]
 
 
 def _wanted():
