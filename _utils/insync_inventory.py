@@ -126,8 +126,8 @@ def roles_with_states(roles_dir):
 
 def known_roles(inventory, roles_dir):
     """
-    Return the roles (set of str) that there are: those that a server of ``inventory`` (dict) plays or has left, and those
-    of ``roles_dir`` (str or pathlib.Path, salt/role), which nobody needs to play.
+    Return the roles (set of str) that there are: those that a server of ``inventory`` (dict) plays or has left, and
+    those of ``roles_dir`` (str or pathlib.Path, salt/role), which nobody needs to play.
     """
     left = {role for host in inventory["hosts"] for role in retired_on(inventory, host)}
     return played(inventory) | left | roles_with_states(roles_dir)

@@ -91,7 +91,7 @@ NEEDED = {
     "conf_server": "services.yaml: conf-server.clients: no server plays 'conf_server' for web, license, mailer,",
     "hg_server": "settings.yaml: ci.ci.engine: buildbot reads repositories, and no server plays 'hg_server'",
     "license": "services.yaml: license-blue.clients: no server plays 'license' for web_lb of production,",
-    "mail_sink": "pillar/environment/staging.sls: conf.namespaces.mailer for staging: smtp.password: there is no secret",
+    "mail_sink": "pillar/environment/staging.sls: conf.namespaces.mailer for staging: smtp.password: there is no",
     "mysql_primary": "services.yaml: mysql.clients: no server plays 'mysql_primary' for web, license, mailer,",
     "pypi_server": "services.yaml: pypi.clients: no server plays 'pypi_server' for web, license, mailer,",
     "redirects": "zones.yaml: redirects.0.host: ct1 does not play 'redirects'",
@@ -213,7 +213,8 @@ def test_a_service_that_an_application_is_sent_to_has_to_be_there(copies):
         settings["conf_server"].setdefault("conf", {}).setdefault("namespaces", {})["web"] = {name: said}
         (copies[1] / "settings.yaml").write_text(yaml.safe_dump(settings))
         found = insync_check.problems(*copies)
-        assert len(found) == 3 and found[0].startswith("pillar/role/conf_server.sls: conf.namespaces.web for ct1: "), found
+        assert len(found) == 3, "each conf server"
+        assert found[0].startswith("pillar/role/conf_server.sls: conf.namespaces.web for ct1: ")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,10 @@ def test_a_service_that_an_application_is_sent_to_has_to_be_there(copies):
         ({"engine": "none"}, []),
         ({"engine": "drone", "drone": {"url": "https://files.example/drone", "sha256": "0" * 64}}, []),
         ({"engine": "drone"}, ["drone.url: is missing", "drone.sha256: is no checksum"]),
-        ({"engine": "drone", "drone": {"url": "https://files.example/drone", "sha256": "0" * 63}}, ["drone.sha256: is no"]),
+        (
+            {"engine": "drone", "drone": {"url": "https://files.example/drone", "sha256": "0" * 63}},
+            ["drone.sha256: is no"],
+        ),
         ({"engine": "jenkins"}, ["engine: 'jenkins' is not one of none, buildbot, drone"]),
     ],
 )

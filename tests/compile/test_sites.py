@@ -1,0 +1,33 @@
+"""Web sites of several roles on one server: nginx knows each by its name."""
+
+import re
+
+import pytest
+import yaml
+
+from lab.compile import compile_host
+from tests.compile.test_refusals import own_checkout  # noqa: F401  fixture
+from tests.compile.test_servers import unresolved
+
+
+@pytest.mark.parametrize(
+    ("host", "role", "names"),
+    [
+        ("dev", "wiki", {"dev.insync.internal", "hg.insynchq.com", "wiki.insynchq.com"}),
+        ("wiki", "forum", {"wiki.insynchq.com", "forums.insynchq.com"}),
+    ],
+)
+def test_a_role_with_a_site_comes_to_a_server_that_has_some(own_checkout, site, host, role, names):  # noqa: F811
+    path = own_checkout / "pillar" / "inventory" / "hosts.yaml"
+    hosts = yaml.safe_load(path.read_text())
+    for one in hosts.values():
+        one["roles"] = [other for other in one["roles"] if other != role]
+    hosts[host]["roles"].append(role)
+    path.write_text(yaml.safe_dump(hosts, sort_keys=False))
+    compiled = compile_host(own_checkout, site, host)
+    assert unresolved(compiled["low"]) == []
+    config = next(chunk["rendered"] for chunk in compiled["low"] if chunk["__id__"] == "nginx-config")
+    assert {name for line in re.findall(r"server_name (.*);", config) for name in line.split()} == names
+    assert set(compiled["pillar"]["names"]) == {name for name in names if name.endswith(".com")}
+    zones = re.findall(r"zone=(\w+):\w+ rate", config)
+    assert len(zones) == len(set(zones)) > 0, "none counts for two sites"
