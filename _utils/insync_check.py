@@ -48,8 +48,15 @@ def _site_problems(inventory, known, roots):
         found += _surplus(roots, insync_secrets.folder(environment), [role for role in required if role in known])
     found += _surplus(roots, insync_releases.FOLDER, apps)
     found += insync_tls.problems(inventory, roots[-1])
-    # These read what the others have looked at.
-    return found or insync_check_roles.problems(roots, inventory)
+    return found or _role_problems(roots, inventory)
+
+
+def _role_problems(roots, inventory):
+    """These read what has been looked at before."""
+    try:
+        return insync_check_roles.problems(roots, inventory)
+    except insync_site.SiteError as exc:
+        return [str(exc)]
 
 
 def _refused(check):

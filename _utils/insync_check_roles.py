@@ -43,10 +43,17 @@ def tunables(roots, inventory, host):
     parts = [insync_site.read(roots, file) for file in there] + [insync_settings.for_roles(roots, roles)]
     environment = insync_inventory.environment_of(inventory, host)
     if environment != insync_inventory.PRODUCTION:
-        parts.append(insync_site.read(roots, _file(environment)))
+        parts.append(_of_environment(roots, environment))
     for part in parts:
         salt.utils.dictupdate.update(found, part)
     return found
+
+
+def _of_environment(roots, environment):
+    file = _file(environment)
+    if not pathlib.Path(roots[0], file).is_file():
+        raise insync_site.SiteError(f"pillar/{file}: is missing; docs/environments.md tells what it says")
+    return insync_site.read(roots, file)
 
 
 def _file(environment):
@@ -63,6 +70,12 @@ def _namespaces(roots, inventory, host):
     if CONF not in insync_inventory.roles_of(inventory, host):
         return {}
     return tunables(roots, inventory, host)["conf"]["namespaces"]
+
+
+def _part(declared, key):
+    """What is no mapping is refused elsewhere."""
+    found = declared.get(key) if isinstance(declared, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _conf(roots, inventory, host):
@@ -89,8 +102,8 @@ def _mail(roots, inventory, host):
     if SINK not in insync_inventory.roles_in(inventory, environment):
         return
     for name, declared in _namespaces(roots, inventory, host).items():
-        smtp = declared.get("smtp")
-        if smtp is not None and smtp.get("connect") != SINK_SERVICE:
+        mails = isinstance(declared, dict) and "smtp" in declared
+        if mails and _part(declared, "smtp").get("connect") != SINK_SERVICE:
             reason = f"has to say 'connect: {SINK_SERVICE}': a server of {environment} plays '{SINK}'"
             yield f"pillar/{_where(inventory, host)}: conf.namespaces.{name}.smtp for {host}: {reason}"
 
@@ -109,7 +122,7 @@ def _errors(roots, inventory, host):
     if insync_inventory.environment_of(inventory, host) == insync_inventory.PRODUCTION:
         return
     for name, declared in _namespaces(roots, inventory, host).items():
-        if declared.get("sentry", {}).get("environment") == insync_inventory.PRODUCTION:
+        if _part(declared, "sentry").get("environment") == insync_inventory.PRODUCTION:
             reason = "its errors would be taken for production's; name the environment"
             yield f"pillar/{_where(inventory, host)}: conf.namespaces.{name}.sentry.environment for {host}: {reason}"
 

@@ -201,6 +201,23 @@ def test_an_environment_with_a_keeper_of_mail_tells_its_applications_so(copies, 
     assert len(found) == len(told) and all(map(str.startswith, found, told)), found
 
 
+def test_an_environment_without_its_tunables_is_told(copies):
+    (copies[0] / "pillar" / "environment" / "staging.sls").unlink()
+    assert insync_check.problems(*copies) == [
+        "pillar/environment/staging.sls: is missing; docs/environments.md tells what it says"
+    ]
+
+
+@pytest.mark.parametrize("said", ["text", None, {"smtp": "localhost"}])
+def test_settings_that_are_no_mapping_are_told(copies, said):
+    change = {"conf": {"namespaces": {"mailer": said, "web": {"sentry": {"environment": "staging"}}}}}
+    edit(copies[0], "environment/staging.sls", lambda tunables: tunables.update(change))
+    found = insync_check.problems(*copies)
+    assert [line.startswith("pillar/environment/staging.sls: conf.namespaces.mailer") for line in found] == [True], (
+        found
+    )
+
+
 def test_an_environment_with_a_keeper_of_mail_needs_its_own_conf_server(copies):
     edit(copies[0], "inventory/hosts.yaml", lambda hosts: hosts["staging"]["roles"].remove("conf_server"))
     assert [line.startswith(ALONE) for line in insync_check.problems(*copies)] == [True]
