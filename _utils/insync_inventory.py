@@ -280,8 +280,7 @@ def slots(inventory, host):
 def pools(inventory):
     """Return ``{pool: its servers}`` (dict of lists of str) of the applications that have release slots."""
     services = [service for service in inventory["services"].values() if "slot_of" in service]
-    found = {service["slot_of"]: hosts_with(inventory, service["role"]) for service in services}
-    return {pool: servers for pool, servers in found.items() if servers}
+    return {service["slot_of"]: hosts_with(inventory, service["role"]) for service in services}
 
 
 def all_pools(inventory):

@@ -255,3 +255,15 @@ def test_ci_is_told_what_its_engine_needs(copies, ci, told):
     found = insync_check.problems(*copies)
     assert len(found) == len(told)
     assert all(line.startswith(f"settings.yaml: ci.ci.{start}") for line, start in zip(found, told, strict=True)), found
+
+
+def test_errors_may_go_elsewhere_as_its_page_tells(copies):
+    checkout, site = copies
+    hosted = {"host": "errors.example", "port": 443, "project": "7", "environment": "production"}
+    hosted["key"] = {"secret": "conf_server:sentry_key"}
+    edit(checkout, "role/conf_server.sls", lambda role: role["conf"]["namespaces"]["web"].update(sentry=hosted))
+    edit(checkout, "secrets/required.yaml", lambda roles: roles["conf_server"].update(sentry_key="of the hosted one"))
+    for file in site.glob("secrets/**/conf_server.yaml"):
+        file.write_text(f"{file.read_text()}sentry_key: x\n")
+    retire(checkout, "sentry")
+    assert insync_check.problems(*copies) == []
