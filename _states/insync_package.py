@@ -27,7 +27,7 @@ def absent(name, pkgs, **_):
           insync_package.absent:
             - pkgs: [gunicorn, mercurial]
     """
-    ret = {"name": name, "changes": {}, "result": True, "comment": "none of the packages is installed, or all are needed"}
+    ret = {"name": name, "changes": {}, "result": True, "comment": "none of them is installed, or all are needed"}
     try:
         installed = __salt__["pkg.list_pkgs"]()
         asked = [one for one in sorted(installed) if any(fnmatch.fnmatchcase(one, pattern) for pattern in pkgs)]

@@ -78,7 +78,8 @@ def _texts(value):
 
 
 def _databases(state):
-    if not re.search("mysql|postgres|database", f"{state['module']}.{state['function']}"):
-        return []
-    found = [*state["names"], state["arguments"].get("database"), *(state["arguments"].get("databases") or [])]
+    arguments = state["arguments"]
+    found = [arguments.get("database")]
+    if re.search("mysql|postgres|database", f"{state['module']}.{state['function']}"):
+        found += [*state["names"], *(arguments.get("databases") or [])]
     return [name for name in found if isinstance(name, str) and "/" not in name]

@@ -45,7 +45,7 @@ def podman(*arguments, **options):
 
 
 def remove(*names):
-    """Kill and remove containers; one whose end podman has not noticed yet ("state improper") goes at the second try."""
+    """Kill and remove containers; one whose end podman has not noticed yet ("state improper") goes then."""
     if podman("rm", "--force", "--time", "0", "--volumes", *names, check=False).returncode:
         podman("rm", "--force", "--time", "0", "--volumes", *names)
 

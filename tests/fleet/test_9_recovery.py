@@ -1,6 +1,7 @@
 """Restarts, a blank droplet, the step from the previous revision, and a new Salt release."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import shutil
@@ -36,7 +37,7 @@ def test_every_server_comes_back_from_a_restart(fleet):
     wrong = {server: failed(states) + planned(states) for server, states in results.items()}
     assert wrong == dict.fromkeys([MASTER, *OTHERS], [])
     for client, url, wanted in SEEN:
-        fleet.eventually(lambda seen=(client, url): _status(fleet, *seen) == wanted, 60, why=f"{url}: not {wanted}")
+        fleet.eventually(functools.partial(_shows, fleet, client, url, wanted), 60, why=f"{url}: not {wanted}")
     recipient = web.address()
     fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 201, 60, why="no sign-up after the restarts")
     fleet.eventually(lambda: len(web.mails_to(fleet, recipient)) == 1, 60, why="no mail after the restarts")
@@ -61,10 +62,10 @@ SEEN = [
 ]
 
 
-def _status(fleet, client, url):
+def _shows(fleet, client, url, wanted):
     ask = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "20"]
     ca = [] if client == "world" else ["--cacert", "/etc/insync/fleet-ca.crt"]
-    return int(fleet.run(client, *ask, *ca, url).stdout or 0)
+    return fleet.run(client, *ask, *ca, url).stdout == str(wanted)
 
 
 def _answering(fleet):
