@@ -26,8 +26,6 @@ CLIENT = "web02"
 # It plays base only.
 NEW = "db-slave02"
 HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
-# Settings and logs that Debian keeps of a package that is removed.
-PACKAGES = ("/etc/nginx/", "/etc/letsencrypt", "/etc/mercurial")
 DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
 BOB = "/home/bob/move"
 
@@ -231,9 +229,12 @@ def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, mo
     """All tests before this one are of the time between."""
     move.come_back()
     new = own(snapshot(fleet) - move.before)
-    assert {line for line in new if not line.startswith((*DATA, *PACKAGES))} == {
-        f"user {user}" for user in DATA.values()
-    }
+    left = {line for line in new if not line.startswith((*DATA, "/etc/", "/var/lib/ucf/"))}
+    assert left == {f"user {user}" for user in DATA.values()}
+    # Of settings what Debian keeps of a package that is removed, and nothing of ours.
+    settings = fleet.ok(NEW, "sh", "-c", "grep -rlE 'Managed by Salt|hg.insynchq.com|devpi' /etc || true").splitlines()
+    ours = {path for path in settings if f"{path}" in new} - {"/etc/nginx/nginx.conf"}
+    assert ours == set()
     with at(FORMER):
         status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
         assert status == 200 and "insync_web-1.0.0-" in page
