@@ -55,7 +55,7 @@ SEEN = [
     ("world", "https://www.insynchq-test.com/", 401),
     ("world", "https://beta.insynchq.com/", 401),
     ("web02", "https://dev.insync.internal/insync/stable/+simple/insync-web/", 200),
-    ("web02", "https://sentry.insync.internal/health/ready", 200),
+    ("sentry", "https://sentry.insync.internal/health/ready", 200),
     ("ct1", "https://radar-2.insync.internal/", 200),
     ("ct1", "https://drone.insync.internal/", 401),
     ("ct1", "https://drone-test.insync.internal/", 401),
