@@ -4,6 +4,7 @@ import ipaddress
 import socket
 
 import insync_errors
+import insync_fresh_pillar
 import insync_lock
 import insync_request
 import insync_sshd
@@ -34,9 +35,10 @@ def ports():
 
         salt '*' insync.ports
     """
-    declared = {f"{rule['protocol']}/{rule['port']}" for rule in __pillar__["firewall"]["allow"]}
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    declared = {f"{rule['protocol']}/{rule['port']}" for rule in pillar["firewall"]["allow"]}
     found = _listening()
-    for pool in __pillar__["slots"].values():
+    for pool in pillar["slots"].values():
         ports = {f"tcp/{port}" for port in pool.values()}
         declared -= ports - found if ports & found else set()
     return {

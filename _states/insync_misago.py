@@ -22,7 +22,7 @@ def __virtual__():
     return __virtualname__
 
 
-def released(name, lock, index, ca, data, settings, units):
+def released(name, lock, index, ca, data, settings, database, units):
     """
     Let the release that ``lock`` pins serve: install it, migrate a copy of the database, and only then switch to it.
 
@@ -32,7 +32,7 @@ def released(name, lock, index, ca, data, settings, units):
     name (str): path of the link to the virtualenv, which is ``<name>-<id of the lock>``; the one before is kept.
     lock (str): ``salt://`` address of the requirements, each with ``==`` and hashes.
     index (str): URL of the package index; ca (str): file with the certificate of its authority.
-    data (str): folder of its files; settings (str): folder of misago_conf.py.
+    data (str): folder of its files; settings (str): folder of misago_conf.py; database (str): its name in PostgreSQL.
     units (list of str): what uses the database.
 
     .. code-block:: yaml
@@ -45,10 +45,11 @@ def released(name, lock, index, ca, data, settings, units):
             - ca: /etc/insync/fleet-ca.crt
             - data: /var/lib/misago
             - settings: /etc/misago
+            - database: misago
             - units: [misago, misago-worker]
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": ""}
-    misago = insync_misago.Misago(data, settings)
+    misago = insync_misago.Misago(data, settings, database)
     try:
         text = _served(lock)
         new, old = insync_venv.release_id(text), _serving(name)
@@ -68,12 +69,12 @@ def released(name, lock, index, ca, data, settings, units):
     return {**ret, "changes": changes}
 
 
-def provisioned(name, data, settings, script, admin, password, values):
+def provisioned(name, data, settings, database, script, admin, password, values):
     """
     Bring the administrator and the declared settings in step; other accounts and settings are left alone.
 
     name (str): Misago's virtualenv.
-    data, settings (str): as for ``released``.
+    data, settings, database (str): as for ``released``.
     script (str): path of provision.py.
     admin (dict): name and email of the administrator; password (str): where the password is in the secrets.
     values (dict): setting -> value.
@@ -85,13 +86,14 @@ def provisioned(name, data, settings, script, admin, password, values):
             - name: /opt/misago
             - data: /var/lib/misago
             - settings: /etc/misago
+            - database: misago
             - script: /usr/local/lib/insync-misago/provision.py
             - admin: {name: ops, email: ops@insynchq.com}
             - password: forum:admin_password  # a place in the secrets
             - values: {forum_name: Insync forums}
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "administrator and settings are as declared"}
-    misago = insync_misago.Misago(data, settings)
+    misago = insync_misago.Misago(data, settings, database)
     try:
         wanted = {**admin, "password": _secret(password), "values": values, "test": __opts__["test"]}
         if __opts__["test"] and not misago.is_there():

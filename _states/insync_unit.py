@@ -1,5 +1,7 @@
 """Units of systemd that run, and have read the files that they watch; and units that are gone."""
 
+import glob
+import pathlib
 import shutil
 import time
 
@@ -56,7 +58,7 @@ def absent(name):
     try:
         pattern = _pattern(name)
         units = insync_systemd.not_at_rest(pattern)
-        files = [path for place in _PLACES for path in sorted(insync_systemd.FOLDER.glob(place.format(pattern)))]
+        files = _files(pattern)
         changes = {unit: "forget its failure" if state == "failed" else "stop" for unit, state in units.items()}
         changes.update({str(path): "remove" for path in files})
         if not changes:
@@ -73,6 +75,12 @@ def _pattern(name):
     """The unit's full name, of a template with * for all of its instances, and itself."""
     full = name if name.endswith((".service", ".socket", ".timer", ".path")) else f"{name}.service"
     return full.replace("@.", "@*.")
+
+
+def _files(pattern):
+    """Also a link that leads nowhere any more, because the package is gone: pathlib's own glob does not find it."""
+    found = (sorted(glob.glob(str(insync_systemd.FOLDER / place.format(pattern)))) for place in _PLACES)
+    return [pathlib.Path(path) for paths in found for path in paths]
 
 
 def _remove(units, files):

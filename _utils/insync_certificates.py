@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import datetime
+import re
 import select
 import socket
 import ssl
@@ -18,6 +19,8 @@ WARN = 21
 # How long a server may take to answer, and to say the first word if it is one that does.
 _SECONDS, _FIRST_WORD_SECONDS = 10, 0.5
 _AT_ONCE = 8
+_LAST_LINE = re.compile(rb"^\d{3}(?: [^\n]*)?\r?\n\Z", re.MULTILINE)
+_LONGEST_REPLY = 65536
 # MariaDB's protocol: the request of a client (PROTOCOL_41, SECURE_CONNECTION) for TLS (SSL).
 _MYSQL_REQUEST = struct.pack("<IIB23x", 0x200 | 0x800 | 0x8000, 1 << 24, 45)
 
@@ -93,9 +96,19 @@ def _start_tls(plain, patience):
     if not greeting.startswith(b"220"):
         plain.sendall(struct.pack("<I", len(_MYSQL_REQUEST) | 1 << 24) + _MYSQL_REQUEST)
         return
+    _read_reply(plain, greeting)
     for line in (b"EHLO insync.invalid\r\n", b"STARTTLS\r\n"):
         plain.sendall(line)
-        plain.recv(4096)
+        _read_reply(plain)
+
+
+def _read_reply(plain, said=b""):
+    """Read a reply of SMTP to its end: several lines, in as many packets as the server likes (RFC 5321, 4.2.1)."""
+    while not _LAST_LINE.search(said):
+        more = plain.recv(4096)
+        if not more or len(said) > _LONGEST_REPLY:
+            raise OSError("no reply of SMTP")
+        said += more
 
 
 def rows(expected, answers, now):

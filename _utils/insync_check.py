@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import insync_check_roles
 import insync_hg
 import insync_inventory
 import insync_operators
@@ -21,29 +22,41 @@ def problems(checkout, site):
     site (str or pathlib.Path): the site folder.
     """
     checkout = pathlib.Path(checkout)
-    directory = checkout / "pillar" / "inventory"
-    found = insync_inventory.problems(directory, roles_dir=checkout / "salt" / "role")
-    return found or _site_problems(insync_inventory.load(directory), [str(checkout / "pillar"), str(site)])
+    directory, roles_dir = checkout / "pillar" / "inventory", checkout / "salt" / "role"
+    found = insync_inventory.problems(directory, roles_dir=roles_dir)
+    if found:
+        return found
+    inventory = insync_inventory.load(directory)
+    known = sorted(insync_inventory.known_roles(inventory, roles_dir))
+    return _site_problems(inventory, known, [str(checkout / "pillar"), str(site)])
 
 
-def _site_problems(inventory, roots):
-    roles = sorted({role for host in inventory["hosts"] for role in insync_inventory.roles_of(inventory, host)})
+def _site_problems(inventory, known, roots):
+    """What is there of a role that nobody plays any more, or yet, may stay."""
     checks = [lambda: insync_operators.load(roots)]
-    checks += [lambda: insync_hg.load(roots)] if "hg_server" in roles else []
+    checks += [lambda: insync_hg.load(roots)] if "hg_server" in insync_inventory.played(inventory) else []
     apps, required = [], insync_site.read(roots, insync_secrets.REQUIRED)
     for environment in insync_inventory.environments(inventory):
         played = insync_inventory.roles_in(inventory, environment)
         providers = insync_inventory.providers(inventory, environment)
         checks.append(lambda where=(played, environment, providers): insync_secrets.for_roles(roots, *where))
         checks.append(lambda where=(played, environment): insync_releases.for_roles(roots, *where))
-        apps += [insync_inventory.application_name(environment, app) for app in insync_releases.apps_of(roots, played)]
-    checks.append(lambda: insync_settings.check(roots, roles))
+        apps += [insync_inventory.application_name(environment, app) for app in insync_releases.apps_of(roots, known)]
+    checks.append(lambda: insync_settings.check(roots, known))
     found = [line for check in checks for line in _refused(check)]
     for environment in insync_inventory.environments(inventory):
-        known = [role for role in required if role in insync_inventory.roles_in(inventory, environment)]
-        found += _surplus(roots, insync_secrets.folder(environment), known)
+        found += _surplus(roots, insync_secrets.folder(environment), [role for role in required if role in known])
     found += _surplus(roots, insync_releases.FOLDER, apps)
-    return found + insync_tls.problems(inventory, roots[-1])
+    found += insync_tls.problems(inventory, roots[-1])
+    return found or _role_problems(roots, inventory)
+
+
+def _role_problems(roots, inventory):
+    """These read what has been looked at before."""
+    try:
+        return insync_check_roles.problems(roots, inventory)
+    except insync_site.SiteError as exc:
+        return [str(exc)]
 
 
 def _refused(check):
@@ -54,7 +67,7 @@ def _refused(check):
 
 
 def _surplus(roots, folder, known):
-    """Files that nobody asks for: nobody would notice that they are stale, or misspelt."""
+    """Files that nobody can ask for: nobody would notice that they are stale, or misspelt."""
     files = sorted(path for path in pathlib.Path(roots[-1], folder).glob("*.*") if path.stem not in known)
     return [f"{folder}/{path.name}: nothing needs it; what is needed: {', '.join(known)}" for path in files]
 

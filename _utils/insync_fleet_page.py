@@ -106,7 +106,7 @@ def _service(inventory, name):
 def _offered_by(inventory, name):
     hosts = [host for host in inventory["hosts"] if name in insync_inventory.services_of(inventory, host)]
     role = inventory["services"][name]["role"]
-    return _code(hosts) if len(hosts) < 5 else f"`{role}`: {len(hosts)} servers"
+    return (_code(hosts) or "nobody") if len(hosts) < 5 else f"`{role}`: {len(hosts)} servers"
 
 
 def _health(health):

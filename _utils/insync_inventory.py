@@ -82,7 +82,8 @@ def problems(directory, roles_dir=None):
     Check the inventory against its schema, then, if it has the right shape, against every other rule.
 
     directory (str or pathlib.Path): where its files and schema.json are.
-    roles_dir (str or pathlib.Path): salt/role; given, every role must have states and every states a server.
+    roles_dir (str or pathlib.Path): salt/role; given, every role must have states there, whether it is one that a
+        server plays or one that a service names.
 
     Returns a list of str, one for each broken rule: file, key, reason and, where there is one, the nearest valid value.
     """
@@ -119,6 +120,25 @@ def retired_on(inventory, host):
     """Return the roles (list of str) that ``host`` (str) has left; raises as ``roles_of`` does."""
     roles_of(inventory, host)
     return inventory["hosts"][host].get("retired", [])
+
+
+def played(inventory):
+    """Return the roles (set of str) that a server of ``inventory`` (dict) plays, ``base`` among them."""
+    return {role for host in inventory["hosts"] for role in roles_of(inventory, host)}
+
+
+def roles_with_states(roles_dir):
+    """Return the roles (set of str) that have states in ``roles_dir`` (str or pathlib.Path, salt/role)."""
+    return {path.parent.name for path in pathlib.Path(roles_dir).glob("*/init.sls")}
+
+
+def known_roles(inventory, roles_dir):
+    """
+    Return the roles (set of str) that there are: those that a server of ``inventory`` (dict) plays or has left, and
+    those of ``roles_dir`` (str or pathlib.Path, salt/role), which nobody needs to play.
+    """
+    left = {role for host in inventory["hosts"] for role in retired_on(inventory, host)}
+    return played(inventory) | left | roles_with_states(roles_dir)
 
 
 def hosts_with(inventory, role):
@@ -286,7 +306,7 @@ def endpoints(inventory):
     """
     Return where the private services are: ``{service: {"port": int, "health": dict, "hosts": {server: str}}}``.
 
-    What every server offers (ssh) is not among them.
+    What every server offers (ssh) is not among them, nor what nobody does.
     """
     found = {}
     for name, service in inventory["services"].items():
@@ -294,7 +314,7 @@ def endpoints(inventory):
             servers = hosts_with(inventory, service["role"])
             names = {server: _peer(inventory, server)["fqdn"] for server in servers}
             found[name] = {"port": service["port"], "health": service["health"], "hosts": names}
-    return found
+    return {name: endpoint for name, endpoint in found.items() if endpoint["hosts"]}
 
 
 def hosts_with_tls(inventory):
@@ -462,7 +482,8 @@ def _wildcard_names(inventory, host):
 
 def _public_names(inventory, host):
     environment = environment_of(inventory, host)
-    found = {name: names_of(service, environment) for name, service in inventory["services"].items()}
+    provided, services = providers(inventory, environment), inventory["services"]
+    found = {name: names_of(one, environment) for name, one in services.items() if one["role"] in provided}
     led = [one["name"] for one in redirects_of(inventory, host)]
     # As with other sites, those that show a certificate have the names.
     secure = [name for name, one in inventory["services"].items() if "http" not in one["health"]]

@@ -26,12 +26,19 @@ from insync_inventory import (
     environments,
     hint,
     hosts_with,
+    known_roles,
+    names_of,
+    played,
+    providers,
     read,
     retired_on,
+    roles_in,
     roles_of,
+    roles_with_states,
     services_of,
 )
 
+WEB_UNIT = "nginx.service"
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"{LABEL}(\.{LABEL})+"
 TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}
@@ -51,7 +58,8 @@ def problems(directory, roles_dir=None):
     found = _shape(inventory, schema)
     if not found:
         found = [line for rule in RULES for line in rule(inventory)]
-        found += _states(inventory, pathlib.Path(roles_dir)) if roles_dir else []
+        if roles_dir:
+            found += [line for rule in RULES_OF_ROLES for line in rule(inventory, pathlib.Path(roles_dir))]
     return found
 
 
@@ -73,12 +81,9 @@ def _parses(parse):
     return check
 
 
-def _is_url(value):
-    try:
-        parts = urllib.parse.urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(re.fullmatch(DOMAIN, parts.hostname or ""))
+# What a path consists of (RFC 3986) that means nothing else where it is written: no quotes, no $ and no ; of nginx.
+SEGMENT = r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+"
+URL = rf"https?://{DOMAIN}(:[1-9][0-9]{{0,4}})?(/{SEGMENT})*"
 
 
 FORMATS = {
@@ -93,9 +98,13 @@ FORMATS = {
     ),
     "domain-name": (_matches(DOMAIN), "a domain name"),
     "public-name": (_matches(rf"(\*\.)?{DOMAIN}"), "a domain name, or *. and one"),
-    "unit-name": (_matches(r"[\w@.-]+\.(service|socket|timer)"), "a systemd unit such as ssh.service"),
-    "url-path": (_matches(r"/\S*"), "a path that begins with /"),
-    "http-url": (_is_url, "an http or https URL"),
+    "unit-name": (_matches(r"[A-Za-z0-9_@.-]+\.(service|socket|timer)"), "a systemd unit such as ssh.service"),
+    "url-path": (_matches(rf"/|(/{SEGMENT})+/?"), "a path that begins with /, of letters, digits and - . _ ~ % /"),
+    "http-url": (
+        _matches(URL),
+        "an http or https URL such as https://www.example.com/a: no / at its end, no ? and no # (the path and query of "
+        "what was asked come there), and in its path letters, digits and - . _ ~ % only",
+    ),
 }
 
 
@@ -192,8 +201,7 @@ def _single_roles(inventory):
         players = hosts_with(inventory, role)
         if len(players) != 1:
             keys = ", ".join(f"{name}.roles" for name in players) or "no server's roles"
-            played = {one for host in inventory["hosts"].values() for one in host["roles"]}
-            near = "" if players else hint(role, played)
+            near = "" if players else hint(role, played(inventory))
             yield f"hosts.yaml: {keys}: exactly one server must play '{role}'{near}"
 
 
@@ -209,24 +217,6 @@ def _replicas(inventory):
 
 
 # The services.
-
-
-def _roles(inventory):
-    return {BASE, *(role for host in inventory["hosts"].values() for role in host["roles"])}
-
-
-def _players(inventory):
-    played = _roles(inventory)
-    for name, service in inventory["services"].items():
-        if service["role"] not in played:
-            yield f"services.yaml: {name}.role: {_nobody(service['role'], played)}"
-        for client in service["clients"]:
-            if client != WORLD and client not in played:
-                yield f"services.yaml: {name}.clients: {_nobody(client, {*played, WORLD})}"
-
-
-def _nobody(role, known):
-    return f"no server plays '{role}'{hint(role, known)}"
 
 
 def _reach(inventory):
@@ -254,17 +244,40 @@ def _ports(inventory):
     for host in inventory["hosts"]:
         for (one, first), (other, second) in itertools.combinations(services_of(inventory, host).items(), 2):
             same = (first["protocol"], first["port"]) == (second["protocol"], second["port"])
-            if same and not _told_apart(first, second):
+            if same and not _told_apart(inventory, host, one, other):
                 clashes.setdefault((one, other), []).append(host)
     for (one, other), hosts in clashes.items():
-        port = f"{inventory['services'][one]['protocol']}/{inventory['services'][one]['port']}"
-        yield f"services.yaml: {other}.port: {port} is {one}'s on the same server ({', '.join(hosts)})"
+        first, second = inventory["services"][one], inventory["services"][other]
+        port = f"{first['protocol']}/{first['port']}"
+        remedy = _REMEDIES[first["network"]] if _one_address(first, second) and first["unit"] == WEB_UNIT else ""
+        yield f"services.yaml: {other}.port: {port} is {one}'s on the same server ({', '.join(hosts)}){remedy}"
 
 
-def _told_apart(first, second):
+_REMEDIES = {
+    "private": "; private web sites have the server's name only, so give one another port, or its role another server",
+    "public": "; public web sites are told apart by their names there, so give both some",
+}
+
+
+def _told_apart(inventory, host, one, other):
     """Whether one unit can serve both on one port: it knows by the address, or by the name, which one is meant."""
-    by_name = "names" in first and "names" in second
-    return first["unit"] == second["unit"] and (first["network"] != second["network"] or by_name)
+    first, second = inventory["services"][one], inventory["services"][other]
+    if not _one_address(first, second):
+        return first["unit"] == second["unit"]
+    return _named(inventory, host, one) and _named(inventory, host, other)
+
+
+def _one_address(first, second):
+    return first["unit"] == second["unit"] and first["network"] == second["network"]
+
+
+def _named(inventory, host, name):
+    """Whether a service is asked under names of its own on the server; by http they are those of its https."""
+    service = inventory["services"][name]
+    if service["network"] == "private":
+        return False
+    twin = inventory["services"].get(f"{name}s", service) if name.endswith("http") else service
+    return service["role"] == REDIRECTS or bool(names_of(twin, environment_of(inventory, host)))
 
 
 def _environments(inventory):
@@ -274,12 +287,6 @@ def _environments(inventory):
             key = f"services.yaml: {name}.names_in.{environment}"
             if environment not in known:
                 yield f"{key}: no server is in environment '{environment}'{hint(environment, known)}"
-            elif not any(
-                service["role"] in roles_of(inventory, host)
-                for host in inventory["hosts"]
-                if environment_of(inventory, host) == environment
-            ):
-                yield f"{key}: no server of environment '{environment}' plays '{service['role']}'"
 
 
 def _slots(inventory):
@@ -304,16 +311,21 @@ def _ways_in(inventory):
 # Public names.
 
 
+def _offered(inventory):
+    """The services whose role somebody plays: what nobody offers has no name, and takes none."""
+    return {name: one for name, one in inventory["services"].items() if one["role"] in played(inventory)}
+
+
 def _names(inventory):
-    taken = {}
+    taken, offered = {}, _offered(inventory)
     named = [
         (f"services.yaml: {service}.names.{index}", name)
-        for service, one in inventory["services"].items()
+        for service, one in offered.items()
         for index, name in enumerate(one.get("names", []))
     ]
     named += [
         (f"services.yaml: {service}.names_in.{environment}.{index}", name)
-        for service, one in inventory["services"].items()
+        for service, one in offered.items()
         for environment, names in one.get("names_in", {}).items()
         for index, name in enumerate(names)
     ]
@@ -327,16 +339,13 @@ def _names(inventory):
 
 def _redirects(inventory):
     redirects, hosts = inventory["zones"]["redirects"], inventory["hosts"]
-    served = {name for service in inventory["services"].values() for name in all_names(service)}
+    served = {name for service in _offered(inventory).values() for name in all_names(service)}
     for index, redirect in enumerate(redirects):
         host = redirect["host"]
         if host not in hosts:
             yield f"zones.yaml: redirects.{index}.host: there is no server '{host}'{hint(host, hosts)}"
         elif REDIRECTS not in roles_of(inventory, host):
             yield f"zones.yaml: redirects.{index}.host: {host} does not play '{REDIRECTS}'"
-        target = urllib.parse.urlsplit(redirect["to"])
-        if target.query or target.fragment:
-            yield f"zones.yaml: redirects.{index}.to: no ? and no #: the path and query of what was asked come there"
         circle = _circle(redirect, redirects, served)
         if circle:
             yield f"zones.yaml: redirects.{index}.to: leads in a circle: {' -> '.join(circle)}"
@@ -370,8 +379,8 @@ def _next(name, redirects, served):
 
 
 def _states(inventory, roles_dir):
-    there = {path.parent.name for path in roles_dir.glob("*/init.sls")}
-    for role in sorted(_roles(inventory) - there):
+    there = roles_with_states(roles_dir)
+    for role in sorted(played(inventory) - there):
         where = "every server" if role == BASE else f"{hosts_with(inventory, role)[0]}.roles"
         reason = f"role '{role}' has no states in salt/role/{role}/init.sls{hint(role, there)}"
         yield f"hosts.yaml: {where}: {reason}"
@@ -381,10 +390,46 @@ def _states(inventory, roles_dir):
             if role not in leaving:
                 reason = f"role '{role}' has no salt/role/{role}/absent.sls, which says what leaving it means"
                 yield f"hosts.yaml: {name}.retired: {reason}{hint(role, leaving)}"
-    left = {role for name in inventory["hosts"] for role in retired_on(inventory, name)}
+    known = known_roles(inventory, roles_dir)
     for path in sorted(roles_dir.glob("*/")):
-        if path.name not in _roles(inventory) | left:
-            yield f"salt/role/{path.name}: {_nobody(path.name, _roles(inventory))}"
+        if path.name not in known:
+            yield f"salt/role/{path.name}: has no init.sls, and no server has left it{hint(path.name, there)}"
+
+
+def _known_roles(inventory, roles_dir):
+    """Services may be of a role, and for one, that nobody plays any more, or yet; but there has to be such a role."""
+    known = known_roles(inventory, roles_dir)
+    for name, service in inventory["services"].items():
+        if service["role"] not in known:
+            yield f"services.yaml: {name}.role: {_no_role(service['role'], known)}"
+        for client in service["clients"]:
+            if client not in {*known, WORLD}:
+                yield f"services.yaml: {name}.clients: {_no_role(client, {*known, WORLD})}"
+
+
+def _no_role(role, known):
+    return f"there is no role '{role}'{hint(role, known)}"
+
+
+def _needed(inventory, roles_dir):
+    """Whoever is a client of a service needs it, unless it is optional, or people at the gateway look at it."""
+    known = known_roles(inventory, roles_dir)
+    for name, service in inventory["services"].items():
+        if service["role"] in known and not service.get("optional"):
+            for clients, where in _without(inventory, service).items():
+                reason = f"no server plays '{service['role']}' for {', '.join(clients)} of {', '.join(where)}"
+                yield f"services.yaml: {name}.clients: {reason}; strike off who does without"
+
+
+def _without(inventory, service):
+    """{clients that nobody offers the service: [environments where it is so]}."""
+    found = {}
+    for environment in environments(inventory):
+        playing = roles_in(inventory, environment)
+        clients = tuple(role for role in service["clients"] if role in playing and role != GATEWAY)
+        if clients and service["role"] not in providers(inventory, environment):
+            found.setdefault(clients, []).append(environment)
+    return found
 
 
 RULES = (
@@ -395,7 +440,6 @@ RULES = (
     _addresses,
     _single_roles,
     _replicas,
-    _players,
     _reach,
     _replacements,
     _ports,
@@ -405,3 +449,4 @@ RULES = (
     _names,
     _redirects,
 )
+RULES_OF_ROLES = (_states, _known_roles, _needed)

@@ -11,7 +11,6 @@ import insync_postgresql
 import insync_systemd
 import insync_venv
 
-DATABASE = "misago"
 # What the next release works on, and what the one before had.
 NEW, BEFORE = "misago_new", "misago_before"
 BACKUPS = "backups"
@@ -25,25 +24,26 @@ class MisagoError(ValueError):
 
 
 class Misago:
-    """One that is installed: its files are in the folder ``data``, its settings in the folder ``settings``."""
+    """One that is installed: folders of its files and of its settings, and the name of its database in PostgreSQL."""
 
-    def __init__(self, data, settings, user="misago", group="www-data"):
-        self.data, self.settings, self.user, self.group = pathlib.Path(data), settings, user, group
+    def __init__(self, data, settings, database, user="misago", group="www-data"):
+        self.data, self.settings, self.database = pathlib.Path(data), settings, database
+        self.user, self.group = user, group
 
     def is_there(self):
         """Return whether it has a database already; there is none that is not complete."""
-        return insync_postgresql.has(DATABASE)
+        return insync_postgresql.has(self.database)
 
-    def run(self, command, *, database=DATABASE, stdin=""):
+    def run(self, command, *, database=None, stdin=""):
         """
         Run ``command`` (list of str) as its user; return what it prints.
 
-        database (str): that it works on.
+        database (str): that it works on; its own if left out.
         stdin (str): what it reads; secrets come in here, never in arguments.
         Raises MisagoError with the last line that it says.
         """
         environment = [f"PYTHONPATH={self.settings}", "DJANGO_SETTINGS_MODULE=misago_conf", "PYTHONWARNINGS=ignore"]
-        environment += ["PYTHONDONTWRITEBYTECODE=1", f"MISAGO_DATABASE={database}"]
+        environment += ["PYTHONDONTWRITEBYTECODE=1", f"MISAGO_DATABASE={database or self.database}"]
         options = {"input": stdin, "capture_output": True, "text": True, "cwd": "/", "umask": 0o027, "check": False}
         command = [*_as(self.user, self.group), "env", *environment, *command]
         try:
@@ -60,24 +60,24 @@ class Misago:
     def migrated_copy(self, home):
         """Make the database ``misago_new``: what is there, if anything, as the release in ``home`` (Path) wants it."""
         insync_postgresql.drop(NEW)
-        insync_postgresql.make(NEW, self.user, DATABASE if self.is_there() else "template0")
+        insync_postgresql.make(NEW, self.user, self.database if self.is_there() else "template0")
         self.run([f"{home}/bin/django-admin", "migrate", "--no-input", "--verbosity=0"], database=NEW)
 
     def adopt(self):
         """Put ``misago_new`` in the place of the database; that stays as ``misago_before``."""
         insync_postgresql.drop(BEFORE)
-        insync_postgresql.rename(*([(DATABASE, BEFORE)] if self.is_there() else []), (NEW, DATABASE))
+        insync_postgresql.rename(*([(self.database, BEFORE)] if self.is_there() else []), (NEW, self.database))
 
     def give_back(self):
         """Put ``misago_before`` in its place again."""
-        insync_postgresql.rename((DATABASE, NEW), (BEFORE, DATABASE))
+        insync_postgresql.rename((self.database, NEW), (BEFORE, self.database))
 
     def backup(self, release):
         """Write all of the database to a file named by the time and by ``release`` (str), which it belongs to."""
         folder = self.data / BACKUPS
         self.run(["mkdir", "-p", "-m", "0700", str(folder)])
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{release}.dump"
-        self.run(["pg_dump", "--format=custom", f"--dbname={DATABASE}", f"--file={folder / name}"])
+        self.run(["pg_dump", "--format=custom", f"--dbname={self.database}", f"--file={folder / name}"])
 
     def forget(self, home):
         """Empty the cache, which is of another database or of another release than that in ``home`` (pathlib.Path)."""

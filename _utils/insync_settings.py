@@ -35,15 +35,15 @@ def for_roles(roots, roles):
 
 def check(roots, roles):
     """
-    Raise insync_site.SiteError as ``for_roles`` does, and for settings of roles that no server plays.
+    Raise insync_site.SiteError as ``for_roles`` does, and for settings of roles that there are none.
 
     roots (list of str), as above.
-    roles (list of str): every role that a server plays.
+    roles (list of str): every role that there is, whether a server plays it or not.
     """
     for_roles(roots, roles)
     for role in insync_site.read(roots, FILE):
         if role not in roles:
-            raise insync_site.SiteError(f"{FILE}: no server plays '{role}'{insync_inventory.hint(role, roles)}")
+            raise insync_site.SiteError(f"{FILE}: there is no role '{role}'{insync_inventory.hint(role, roles)}")
 
 
 def _tunables(roots, role):

@@ -46,7 +46,7 @@ def survey(plan, root="/"):
     Return what is on a server.
 
     plan (dict): what is declared, as insync_survey_system.System takes it; and ``allow`` (list of dict: service, unit,
-    protocol, port) and ``slots`` (pool -> slot -> port).
+    address, protocol, port) and ``slots`` (pool -> slot -> port).
     root (str): another folder for a copy of its files.
 
     A dict: when, seconds, found (section -> list), unknown (list of str: what nobody declares), missing (list of str:
@@ -69,7 +69,7 @@ def survey(plan, root="/"):
         "found": found,
         "unknown": insync_survey_lines.unknown(found),
         "missing": insync_survey_lines.missing(found, plan),
-        "incomplete": incomplete + system.cut_short,
+        "incomplete": incomplete + list(dict.fromkeys(system.cut_short)),
     }
 
 

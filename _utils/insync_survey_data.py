@@ -9,7 +9,7 @@ _TOPS = ("/home", "/insync", "/opt", "/root", "/srv", "/usr/local", "/var/lib", 
 _SQLITE = b"SQLite format 3\0"
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
 _LARGE = 100_000_000
-# What is in them is told, and asked about, database by database.
+# What is in them is told, and asked about, database by database; a package's they are without it, which says nothing.
 _ENGINES = ("/var/lib/mysql", "/var/lib/postgresql", "/var/lib/redis")
 _DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "f2fs", "vfat"}
 
@@ -24,6 +24,9 @@ def databases(system, files):
 
 
 def _mysql(system):
+    # A folder without its own database is none of a server that ever started.
+    if system.path("/var/lib/mysql/mysql").is_dir():
+        system.explained.add("/var/lib/mysql")
     for name in system.glob("/var/lib/mysql/*/"):
         database = re.sub(r"@([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), name.rsplit("/", 1)[-1])
         if database not in _MYSQL_OWN and not database.startswith("#") and system.path(name).is_dir():
@@ -33,20 +36,37 @@ def _mysql(system):
 
 
 def _postgresql(system):
-    if not system.glob("/var/lib/postgresql/*/*"):
-        return
-    query = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE NOT datistemplate"
-    shown = system.run("runuser", "-u", "postgres", "--", "psql", "-At", "-F", "\t", "-c", query, "postgres")
-    for line in shown.splitlines():
+    """Each cluster is asked by itself: of one that is stopped, or asks for a password, nothing is known."""
+    names = system.glob("/var/lib/postgresql/*/*/PG_VERSION")
+    answers = [_answer(system, name.removesuffix("/PG_VERSION")) for name in names]
+    if names and None not in answers:
+        system.explained.add("/var/lib/postgresql")
+    for line in "".join(filter(None, answers)).splitlines():
         name, size = line.split("\t")
         if name != "postgres":
             by = "salt" if name in system.plan.get("databases", ()) else ""
             yield {"engine": "postgresql", "name": name, "path": "", "bytes": int(size), "by": by}
 
 
+_QUERY = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE NOT datistemplate"
+
+
+def _answer(system, cluster):
+    # The file is there while it runs: pid, folder, start, port, and where its socket is.
+    told = system.text(f"{cluster}/postmaster.pid", 1000).splitlines()
+    place = ["-p", told[3].strip(), "-h", told[4].strip()] if len(told) > 4 else []
+    psql = ["runuser", "-u", "postgres", "--", "psql", "-w", "-At", "-F", "\t", *place, "-c", _QUERY, "postgres"]
+    # Without that file another cluster would answer.
+    return system.ask(f"databases of postgresql in {cluster}", *(psql if place else ["false"]))
+
+
 def _redis(system):
-    found = [*system.glob("/var/lib/redis/*.rdb"), *system.glob("/var/lib/redis/*/*.rdb")]
-    for name in [*found, *system.glob("/var/lib/redis/appendonlydir"), *system.glob("/var/lib/redis/*/appendonlydir")]:
+    kinds = ("*.rdb", "*.aof", "appendonlydir")
+    found = [name for kind in kinds for place in ("", "*/") for name in system.glob(f"/var/lib/redis/{place}{kind}")]
+    found = [name for name in found if "/appendonlydir/" not in name]
+    if found:
+        system.explained.add("/var/lib/redis")
+    for name in found:
         path = system.path(name)
         paths = [path] if path.is_file() else list(path.iterdir())
         size = sum(one.stat().st_size for one in paths if one.is_file())
@@ -109,9 +129,15 @@ def large(system, files):
     for name, size in files:
         folder = "/".join(name.split("/")[: 4 if name.startswith(("/var/", "/usr/")) else 3])
         sizes[folder] = sizes.get(folder, 0) + size
-    kept = {folder: "databases" if folder in _ENGINES else system.kept_by(folder) for folder in sizes}
-    rows = [{"path": folder, "bytes": size, "by": kept[folder]} for folder, size in sizes.items()]
-    return sorted((row for row in rows if row["bytes"] >= _LARGE), key=lambda row: -row["bytes"])
+    rows = [{"path": folder, "bytes": size} for folder, size in sizes.items() if size >= _LARGE]
+    return sorted(({**row, "by": _keeper(system, row["path"])} for row in rows), key=lambda row: -row["bytes"])
+
+
+def _keeper(system, folder):
+    if folder in system.explained:
+        return "databases"
+    by = system.by(folder) if folder in _ENGINES else system.kept_by(folder)
+    return "" if folder in _ENGINES and by.startswith("package") else by
 
 
 def disks(system):

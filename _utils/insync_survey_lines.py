@@ -1,5 +1,7 @@
 """What a survey found, as lines for people; and which of it nobody has declared."""
 
+import ipaddress
+
 # The sections in which somebody has to answer for everything; the others only tell.
 ASKED = (
     "listeners",
@@ -14,6 +16,8 @@ ASKED = (
     "users",
     "keys",
 )
+# What the row of a listener says that is a declared service, before the names of all that it serves.
+_SERVICE = "service "
 
 
 def unknown(found, servers=None):
@@ -32,19 +36,46 @@ def _counts(section, row):
     return section != "sources" or bool(row["origin"])
 
 
+def rules_of(allow, listener):
+    """
+    Return the rules of ``allow`` (list of dict) for the port that ``listener`` (dict) waits at, whoever that is.
+
+    Who listens on all addresses does so at each; a service of the same port at another address is another service.
+    """
+    everywhere = ipaddress.ip_address(listener["address"]).is_unspecified
+    return [
+        rule
+        for rule in allow
+        if (rule["protocol"], rule["port"]) == (listener["protocol"], listener["port"])
+        and (everywhere or rule["address"] == listener["address"])
+    ]
+
+
+def served(allow, listener):
+    """Return which services of ``allow`` it is that ``listener`` (dict) serves, as its ``by``; "" if it is none."""
+    names = [rule["service"] for rule in rules_of(allow, listener) if rule["unit"] == listener["unit"]]
+    return f"{_SERVICE}{', '.join(names)}" if names else ""
+
+
+def is_served(listener):
+    """Return whether ``listener`` (dict) was found to be a declared service."""
+    return listener["by"].startswith(_SERVICE)
+
+
 def missing(found, plan):
     """
     Return a line (list of str) for every port that is declared in ``plan`` and where its unit does not listen.
 
     Of the slots of a pool one has to.
     """
-    served = {row["by"].removeprefix("service ") for row in found["listeners"] if row["by"].startswith("service ")}
+    declared = [row["by"].removeprefix(_SERVICE) for row in found["listeners"] if is_served(row)]
+    names = {name for one in declared for name in one.split(", ")}
     pools = {f"{pool}-{slot}": pool for pool, slots in plan.get("slots", {}).items() for slot in slots}
-    alive = {pools[service] for service in served if service in pools}
+    alive = {pools[service] for service in names if service in pools}
     return [
         f"{one['protocol']}/{one['port']} of {one['service']}: {one['unit']} does not listen"
         for one in plan.get("allow", ())
-        if one["service"] not in served and pools.get(one["service"]) not in alive
+        if one["service"] not in names and pools.get(one["service"]) not in alive
     ]
 
 

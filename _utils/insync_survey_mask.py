@@ -10,8 +10,10 @@ _INTERPRETER = re.compile(r"(python|perl|ruby|node|php|bash|sh|dash|java)[\d.]*(
 _OPTION = re.compile(r"(--[A-Za-z][A-Za-z-]{0,40})(=.*)?")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=.*", re.DOTALL)
 _BETWEEN = set("|&;()<>")
+# What is quoted stands between nothing.
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
 # What stands before the program that is meant.
-_BEFORE = {"exec", "nice", "sudo", "env", "time", "command", "["}
+_BEFORE = {"exec", "nice", "sudo", "env", "time", "command"}
 
 
 def command(argv, exe, is_file=lambda path: False):
@@ -24,8 +26,14 @@ def command(argv, exe, is_file=lambda path: False):
     """
     rest, shown = list(argv[1:]), [exe]
     if _is_interpreter(shown):
-        shown += _script(rest, is_file)
+        shown += _script(rest, is_file, exe)
     return " ".join([*shown, *_arguments(rest)])
+
+
+def script(argv, exe, is_file):
+    """Return the file (str) that the program of ``command`` runs, if it is an interpreter; "" if it runs none."""
+    found = _script(list(argv[1:]), is_file, exe) if _is_interpreter([exe]) else []
+    return found[0] if found and found[0].startswith("/") else ""
 
 
 def _is_interpreter(words):
@@ -33,12 +41,17 @@ def _is_interpreter(words):
     return bool(words) and _INTERPRETER.fullmatch(words[-1].rsplit("/", 1)[-1]) is not None
 
 
-def _script(rest, is_file):
-    """What an interpreter runs, taken away from ``rest`` (list of str)."""
+def _is_script(word, is_file):
+    return word.startswith("/") and _PROGRAM.fullmatch(word) is not None and is_file(word)
+
+
+def _script(rest, is_file, exe):
+    """What the interpreter ``exe`` runs, taken away from ``rest`` (list of str)."""
     for index, one in enumerate(rest):
-        if one.startswith("/") and is_file(one) and _PROGRAM.fullmatch(one):
+        if _is_script(one, is_file):
             return [rest.pop(index)]
-        if one == "-m" and re.fullmatch(r"[\w.]{1,80}", (rest[index + 1 :] or [""])[0]):
+        # To others it is no name of a module.
+        if "python" in exe and one == "-m" and re.fullmatch(r"[\w.]{1,80}", (rest[index + 1 :] or [""])[0]):
             found, rest[index : index + 2] = rest[index : index + 2], []
             return found
         if not one.startswith("-"):
@@ -66,27 +79,53 @@ def shell(line, is_file=lambda path: False):
 
     is_file (function): whether a path (str) is a file: then it may be the script of an interpreter.
     """
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    quoted = _QUOTED.sub(lambda match: re.sub(r"[|&;()<>]", "?", match[0]), line)
+    lexer = shlex.shlex(quoted, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
-    shown, fresh = [], True
     try:
-        for token in lexer:
-            if token and set(token) <= _BETWEEN:
-                fresh = not set(token) & set("<>")
-                shown.append(token)
-            elif fresh and (match := _ASSIGNMENT.fullmatch(token)):
-                shown.append(f"{match[1]}={HIDDEN}")
-            elif fresh and _PROGRAM.fullmatch(token) and not token.startswith("-"):
-                shown.append(token)
-                fresh = token in _BEFORE
-            elif _is_interpreter(shown[-1:]) and token.startswith("/") and _PROGRAM.fullmatch(token) and is_file(token):
-                shown.append(token)
-            else:
-                shown += [one for one in _arguments([token]) if shown[-1:] != [one] or one != HIDDEN]
+        return " ".join(_shown(list(lexer), is_file))
     except ValueError:
-        # A quote that is not closed: what follows it cannot be told apart.
-        shown.append(HIDDEN)
-    return " ".join(shown)
+        # A quote that is not closed: nothing from the first one on can be told apart.
+        return " ".join(filter(None, (shell(re.split(r"['\"\\]", line)[0], is_file), HIDDEN)))
+
+
+def _shown(tokens, is_file):
+    """What may be told of each word of a shell's command line."""
+    shown, first, before = [], True, False
+    for token in tokens:
+        if token and set(token) <= _BETWEEN:
+            # Behind a single & may stand what belongs to a URL that somebody forgot to quote.
+            first, before = not set(token) & set("<>") and token != "&", token == "&"
+            shown.append(token)
+        elif first and (match := _ASSIGNMENT.fullmatch(token)):
+            shown.append(f"{match[1]}={HIDDEN}")
+        elif first and _PROGRAM.fullmatch(token) and not token.startswith("-"):
+            shown.append(token)
+            first = before = token in _BEFORE
+        elif (before or _is_interpreter(shown[-1:])) and _is_script(token, is_file):
+            # Behind options of sudo or nice, or run by an interpreter.
+            shown.append(token)
+            first = before = False
+        else:
+            shown += [one for one in _arguments([token]) if shown[-1:] != [one] or one != HIDDEN]
+            first = False
+    return shown
+
+
+def unit(line, is_file=lambda path: False):
+    """
+    Return what may be told of a command (str) of a unit's ``ExecStart=``: as ``command`` does.
+
+    systemd is no shell: to it ``|``, ``&`` and ``;`` are letters of an argument.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = [*re.split(r"['\"\\]", line)[0].split(), HIDDEN]
+    marks, exe = re.fullmatch(r"([-@:+!|]*)(.*)", words[0] if words else "", re.DOTALL).groups()
+    # Behind @ stands under which name the program is to run.
+    argv = words[1:] if "@" in marks else words
+    return command(argv, exe if _PROGRAM.fullmatch(exe) else HIDDEN, is_file)
 
 
 def url(text):

@@ -24,8 +24,8 @@ def users(system):
 def _by(system, row):
     if row[0] in system.plan.get("users", ()):
         return "salt"
-    # Below 1000 are those of packages.
-    return "package" if int(row[2]) < 1000 else ""
+    # Below 1000 are those of packages; another root is nobody's.
+    return "package" if row[0] == "root" or 0 < int(row[2]) < 1000 else ""
 
 
 def keys(system):

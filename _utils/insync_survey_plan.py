@@ -4,6 +4,7 @@ import re
 
 # Their functions say what is not to be there.
 _GONE = ("absent", "removed", "purged", "dead", "disabled", "masked")
+_UNITS = ("service", "insync_unit")
 _FOLDERS = {("file", "directory"), ("file", "recurse")}
 
 
@@ -25,12 +26,13 @@ def plan(high, allow, slots, known):
         "known": known,
         "files": sorted({name for state in states if state["module"] == "file" for name in state["names"]}),
         "places": sorted({place for state in states for place in _places(state)}),
+        "units": sorted({unit for state in states if state["module"] in _UNITS for unit in map(_unit, state["names"])}),
         "users": sorted({"root", *(name for state in states if state["module"] == "user" for name in state["names"])}),
         "databases": sorted({name for state in states for name in _databases(state)}),
     }
 
 
-_RULE = ("service", "unit", "protocol", "port")
+_RULE = ("service", "unit", "address", "protocol", "port")
 
 
 def _states(one):
@@ -43,6 +45,10 @@ def _states(one):
                 names = arguments.get("names") or [arguments.get("name", "")]
                 names = [name if isinstance(name, str) else next(iter(name)) for name in names]
                 yield {"module": module, "function": function, "names": names, "arguments": arguments}
+
+
+def _unit(name):
+    return name if re.search(r"\.(service|socket|timer|path)$", name) else f"{name}.service"
 
 
 def _places(state):
@@ -72,7 +78,8 @@ def _texts(value):
 
 
 def _databases(state):
-    if not re.search("insync_db|mysql|postgres|database", f"{state['module']}.{state['function']}"):
-        return []
-    found = [*state["names"], state["arguments"].get("database"), *(state["arguments"].get("databases") or [])]
+    arguments = state["arguments"]
+    found = [arguments.get("database")]
+    if re.search("insync_db|mysql|postgres|database", f"{state['module']}.{state['function']}"):
+        found += [*state["names"], *(arguments.get("databases") or [])]
     return [name for name in found if isinstance(name, str) and "/" not in name]

@@ -91,7 +91,5 @@ def against(inventory, host, survey):
 
 def _judged(plan, row):
     """``row`` of a listener, by what is declared now, which may not be what was when it was found."""
-    wanted = (row["protocol"], row["port"], row["unit"])
-    served = [rule["service"] for rule in plan["allow"] if (rule["protocol"], rule["port"], rule["unit"]) == wanted]
-    judged = "" if row["by"].startswith("service ") else row["by"]
-    return {**row, "by": f"service {served[0]}" if served else judged}
+    judged = "" if insync_survey_lines.is_served(row) else row["by"]
+    return {**row, "by": insync_survey_lines.served(plan["allow"], row) or judged}

@@ -8,20 +8,24 @@ import pwd
 import re
 import struct
 
+import insync_survey_lines
 import insync_survey_mask
 import insync_survey_units
 
 _LISTEN, _ESTABLISHED = "0A", "01"
 _KINDS = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
 PEERS = 20
+# Whose units are made for the programs of other packages: how these are called begins so.
+_STARTS = {"postgresql-common": "postgresql-"}
 
 
 def listeners(system):
     """
     Return every socket of ``system`` (insync_survey_system.System) that waits for somebody.
 
-    A list of dict: protocol, address, port, process (without what might be a secret), user, unit, package, deleted
-    (its program was removed since), peers (who is connected: address -> number of connections), by.
+    A list of dict: protocol, address, port, process (without what might be a secret), script (that it runs), user,
+    unit, package, deleted (its program was removed since), peers (who is connected: address -> number of connections),
+    by.
     """
     if not system.live:
         return []
@@ -88,7 +92,7 @@ def _processes(inodes):
 
 def _process(system, pid):
     """What may be told of the process ``pid``; of one that is gone, or the kernel's own, nothing is known."""
-    nothing = {"process": "", "user": "", "unit": "", "package": "", "deleted": False}
+    nothing = {"process": "", "script": "", "user": "", "unit": "", "package": "", "deleted": False}
     if pid is None:
         return nothing
     home = pathlib.Path("/proc", str(pid))
@@ -101,6 +105,7 @@ def _process(system, pid):
     program = exe.removesuffix(" (deleted)")
     return {
         "process": insync_survey_mask.command(argv, program, os.path.isfile),
+        "script": insync_survey_mask.script(argv, program, os.path.isfile),
         "user": _user(uid),
         "unit": unit,
         "package": system.owner(program),
@@ -129,17 +134,32 @@ def _user(uid):
 
 
 def _declared(system, row, process):
-    """By whom it is: a port of the inventory that its unit serves, or on loopback any unit that is somebody's."""
-    unit = process["unit"]
-    declared = [one for one in system.plan.get("allow", ()) if (one["protocol"], one["port"]) == _key(row)]
-    served = [one["service"] for one in declared if one["unit"] == unit]
+    """By whom it is: a port of the inventory that its unit serves, or on loopback what is its unit's own program."""
+    unit, allow = process["unit"], system.plan.get("allow", ())
+    served = insync_survey_lines.served(allow, {**row, "unit": unit})
     if served:
-        return {"by": f"service {served[0]}"}
+        return {"by": served}
     if ipaddress.ip_address(row["address"]).is_loopback:
-        return {"by": insync_survey_units.by(system, unit) if unit else ""}
-    expected = ", ".join(one["unit"] for one in declared)
+        return {"by": _own(system, process) if unit else ""}
+    expected = ", ".join(dict.fromkeys(rule["unit"] for rule in insync_survey_lines.rules_of(allow, row)))
     return {"by": "", **({"instead_of": expected} if expected else {})}
 
 
-def _key(row):
-    return row["protocol"], row["port"]
+def _own(system, process):
+    """
+    Who brings the unit of ``process``: our states, or the package that its program is of.
+
+    What cron, at or rc.local have started is in their units, too, and nobody's.
+    """
+    unit = process["unit"]
+    by = "salt" if unit in system.plan.get("units", ()) else insync_survey_units.by(system, unit)
+    if not by.startswith("package "):
+        return by
+    owner = by.removeprefix("package ")
+    packages = [package for package in (process["package"], system.owner(process["script"])) if package]
+    return by if any(_belongs(system, package, owner) for package in packages) else ""
+
+
+def _belongs(system, package, owner):
+    # A service may be packed apart from its program, such as nginx-common from nginx.
+    return system.source(package) == system.source(owner) or package.startswith(_STARTS.get(owner, "/"))

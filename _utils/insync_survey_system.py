@@ -15,15 +15,17 @@ class System:
     A server.
 
     root (str or pathlib.Path): where its files are; anything but / is a copy to be looked at, without its processes.
-    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``users`` and
-    ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
+    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``units``,
+    ``users`` and ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
     """
 
     def __init__(self, root="/", plan=None):
         self.root, self.plan = pathlib.Path(root), plan or {}
         self.live = str(root) == "/"
         self.cut_short = []
-        self._owners = None
+        # Folders of which it was told what is in them: nobody need ask why they are large.
+        self.explained = set()
+        self._owners = self._sources = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
     def path(self, name):
@@ -48,15 +50,25 @@ class System:
 
     def run(self, *command, seconds=15):
         """Return what ``command`` (str) prints; "" if it fails, takes longer, or is not there."""
+        return self._answer(command, seconds) or ""
+
+    def ask(self, what, *command, seconds=15):
+        """Return what ``run`` does; None if there is no answer, and ``cut_short`` says that ``what`` (str) is open."""
+        answer = self._answer(command, seconds)
+        if answer is None:
+            self.cut_short.append(f"{what}: no answer")
+        return answer
+
+    def _answer(self, command, seconds):
         if not self.live:
-            return ""
+            return None
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
         options = {"capture_output": True, "text": True, "errors": "replace", "check": False, "env": environment}
         try:
             done = subprocess.run(command, timeout=seconds, stdin=subprocess.DEVNULL, **options)
         except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return done.stdout if done.returncode == 0 else ""
+            return None
+        return done.stdout if done.returncode == 0 else None
 
     def owner(self, name):
         """Return the package (str) that brings the file ``name`` (str); "" if none does."""
@@ -65,6 +77,14 @@ class System:
         # Since /bin and /lib are links into /usr, packages name files either way.
         other = name.removeprefix("/usr") if name.startswith("/usr/") else f"/usr{name}"
         return self._owners.get(name) or self._owners.get(other, "")
+
+    def source(self, package):
+        """Return the source package (str) that ``package`` (str) was built of."""
+        if self._sources is None:
+            status = self.text("/var/lib/dpkg/status", 50_000_000)
+            found = re.findall(r"^Package: (\S+)\n(?:(?!\n\n).)*?^Source: (\S+)", status, re.MULTILINE | re.DOTALL)
+            self._sources = dict(found)
+        return self._sources.get(package, package)
 
     def _listed(self):
         for file in self.root.glob("var/lib/dpkg/info/*.list"):

@@ -5,8 +5,14 @@ import re
 
 import insync_survey_mask
 
-_PLACES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
-_FOLDERS = (*_PLACES[:1], "/usr/local/lib/systemd/system", "/etc/systemd/user", "/home/*/.config/systemd/user")
+_KEPT = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_PLACES = (*_KEPT[:1], "/run/systemd/system", *_KEPT[1:])
+_OF_USERS = (
+    "/etc/systemd/user",
+    "/usr/local/lib/systemd/user",
+    "/usr/lib/systemd/user",
+    *(f"{home}/{place}/systemd/user" for home in ("/root", "/home/*") for place in (".config", ".local/share")),
+)
 _KINDS = "service|socket|timer|path|mount|automount|target|swap|slice"
 _GENERATED = ("/run/systemd/generator", "/run/systemd/generator.late", "/run/systemd/transient")
 
@@ -35,16 +41,26 @@ def units(system):
 
     A list of dict: unit, path, kind, enabled, runs, commands (without what might be a secret), by.
     """
-    rows = [_unit(system, name) for folder in _FOLDERS for name in system.glob(f"{folder}/*") if _is_unit(name)]
-    rows += [_drop_in(system, name) for name in system.glob("/etc/systemd/system/*.d/*.conf")]
+    rows = [_unit(system, name) for name in _own(system, "*") if _is_unit(name)]
+    rows += [_drop_in(system, name) for name in _own(system, "*.d/*.conf")]
     rows += [_script(system, name) for name in system.glob("/etc/init.d/*") if not system.by(name)]
     rows += [_script(system, "/etc/rc.local")] if system.text("/etc/rc.local", 10) else []
-    return [row for row in rows if row and not row["by"].startswith("package")]
+    return [row for row in rows if row]
+
+
+def _own(system, pattern):
+    """The files that ``pattern`` fits where units are, but for what packages bring; /lib may be a link to /usr/lib."""
+    folders = {}
+    for folder in (name for place in (*_KEPT, *_OF_USERS) for name in system.glob(place)):
+        folders.setdefault(system.path(folder).resolve(), folder)
+    names = [name for folder in folders.values() for name in system.glob(f"{folder}/{pattern}")]
+    return [name for name in names if not system.by(name).startswith("package")]
 
 
 def running(system):
     """Return the services (list of dict: unit, by) that run on ``system``, and the failed ones (list of dict: unit)."""
-    shown = system.run("systemctl", "list-units", "--type=service", "--all", "--plain", "--no-legend", "--full")
+    options = ("--type=service", "--all", "--plain", "--no-legend", "--full")
+    shown = system.ask("services", "systemctl", "list-units", *options) or "" if system.live else ""
     rows = [line.split() for line in shown.splitlines() if len(line.split()) > 3]
     runs = [{"unit": row[0], "by": by(system, row[0])} for row in rows if row[3] == "running"]
     return runs, [{"unit": row[0]} for row in rows if row[2] == "failed"]
@@ -52,7 +68,8 @@ def running(system):
 
 def timers(system):
     """Return the timers of ``system`` (list of dict: unit, starts, by)."""
-    rows = (line.split() for line in system.run("systemctl", "list-timers", "--all", "--no-legend").splitlines())
+    shown = system.ask("timers", "systemctl", "list-timers", "--all", "--no-legend") or "" if system.live else ""
+    rows = (line.split() for line in shown.splitlines())
     found = [(row[-2], row[-1]) for row in rows if len(row) > 1 and row[-2].endswith(".timer")]
     return [
         {"unit": timer, "starts": starts, "by": by(system, timer) or _passing(system, timer)} for timer, starts in found
@@ -81,20 +98,27 @@ def _unit(system, name):
         # Masked, or only another name for a unit that is known.
         return None
     text = system.text(name, 100_000)
-    unit = name.rsplit("/", 1)[-1]
+    folder, unit = name.rsplit("/", 1)
+    # Of a user's own manager nobody asks here, only whether it is to be started.
+    asked = not folder.endswith("/user")
+    wants = (folder, _KEPT[0]) if asked else (folder,)
     return {
         "unit": unit,
         "path": name,
         "kind": "unit",
-        "enabled": bool(system.glob(f"/etc/systemd/system/*.wants/{unit}")),
-        "runs": system.run("systemctl", "is-active", unit).strip() == "active",
-        "commands": [_command(system, line) for line in re.findall(r"^\s*ExecStart\s*=\s*(\S.*)$", text, re.MULTILINE)],
+        "enabled": any(system.glob(f"{place}/*.wants/{unit}") for place in wants),
+        "runs": asked and system.run("systemctl", "is-active", unit).strip() == "active",
+        "commands": [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)],
         "by": system.by(name),
     }
 
 
-def _command(system, line):
-    return insync_survey_mask.shell(line.lstrip("-@:+!"), lambda name: system.path(name).is_file())
+def _starts(text):
+    """The commands of ``text``, a unit: a backslash continues a line, and an empty ExecStart= forgets those before."""
+    text = re.sub(r"^[ \t]*[#;].*\n?", "", text, flags=re.MULTILINE)
+    found = re.findall(r"^[ \t]*ExecStart[ \t]*=(.*)$", text.replace("\\\n", " "), re.MULTILINE)
+    found = [line.strip() for line in found]
+    return found[len(found) - found[::-1].index("") :] if "" in found else found
 
 
 def _drop_in(system, name):

@@ -11,13 +11,16 @@ _FILES = {
     "apache": ("/etc/apache2/sites-enabled/*", "/etc/apache2/conf-enabled/*", "/etc/httpd/conf.d/*.conf"),
 }
 _SITES = {
-    "nginx": re.compile(r"^[ \t]*server\s*\{(.*?)(?=^[ \t]*server\s*\{|\Z)", re.DOTALL | re.MULTILINE),
+    "nginx": re.compile(r"(?<![\w$-])server\s*\{(.*?)(?=(?<![\w$-])server\s*\{|\Z)", re.DOTALL),
     "apache": re.compile(r"<VirtualHost\s[^>]*>(.*?)</VirtualHost>", re.DOTALL | re.IGNORECASE),
 }
-_NAMES = re.compile(r"^\s*(?:server_name|ServerName|ServerAlias)\s+([^;#\n]+)", re.MULTILINE)
-_LISTEN = re.compile(r"^\s*listen\s+([^;#\n]+)|<VirtualHost\s+([^>]+)>", re.MULTILINE)
-_ROOT = re.compile(r"""^\s*(?:root|DocumentRoot)\s+"?([^;#\s"]+)""", re.MULTILINE)
+# A statement of nginx begins where another one ends, of Apache with its line.
+_BEGIN = r"(?:^|(?<=[;{}]))\s*"
+_NAMES = re.compile(rf"(?:{_BEGIN}server_name|^\s*ServerName|^\s*ServerAlias)\s+([^;#\n]+)", re.MULTILINE)
+_LISTEN = re.compile(rf"{_BEGIN}listen\s+([^;#\n]+)|<VirtualHost\s+([^>]+)>", re.MULTILINE)
+_ROOT = re.compile(rf"""(?:{_BEGIN}root|^\s*DocumentRoot)\s+"?([^;#\s"]+)""", re.MULTILINE)
 _UPSTREAM = re.compile(r"(?:proxy_pass|ProxyPass\s+\S+)\s+([^;#\s]+)")
+_QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
 _NAME = re.compile(r"[\w.*~^$\\-]{1,120}")
 _CERTIFICATES = (
     "/etc/letsencrypt/live/*/cert.pem",
@@ -43,9 +46,17 @@ def sites(system):
             path = system.path(name)
             if path.is_file():
                 by = system.by(name) or _linked(system, path)
-                text = re.sub(r"^\s*#.*$", "", system.text(name), flags=re.MULTILINE)
+                text = _PLAIN[server](system.text(name))
                 found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
     return found
+
+
+def _plain(text):
+    """``text`` of nginx without comments, and without statements that are only quoted."""
+    return _QUOTED_OR_COMMENT.sub(lambda one: "" if one[0][0] == "#" else re.sub(r"[;{}#\n]", "?", one[0]), text)
+
+
+_PLAIN = {"nginx": _plain, "apache": lambda text: re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)}
 
 
 def _linked(system, path):

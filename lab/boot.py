@@ -33,7 +33,7 @@ def boot(boxes, images, progress, blank=()):
     there = podman.containers()
     stale = [box for box in boxes if box.container in there and (_differs(box, there) or box.name in blank)]
     for box in stale:
-        podman.podman("rm", "--force", "--time", "0", box.container)
+        podman.remove(box.container)
         there.pop(box.container)
     made = {box.name for box in boxes if box.container not in there}
     started = {box.name for box in boxes if box.name not in made and not there[box.container]["running"]}

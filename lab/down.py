@@ -15,7 +15,7 @@ def stop(say):
         return
     names = [name for name, entry in podman.containers().items() if entry["ours"]]
     if names:
-        podman.podman("rm", "--force", "--time", "0", "--volumes", *names)
+        podman.remove(*names)
     networks = [name for name, entry in podman.networks().items() if entry["ours"]]
     if networks:
         podman.podman("network", "rm", *networks)

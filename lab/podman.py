@@ -44,6 +44,12 @@ def podman(*arguments, **options):
     return shell.run(["podman", *flags(), *map(str, arguments)], **{"what": f"podman {arguments[0]}", **options})
 
 
+def remove(*names):
+    """Kill and remove containers; one whose end podman has not noticed yet ("state improper") goes then."""
+    if podman("rm", "--force", "--time", "0", "--volumes", *names, check=False).returncode:
+        podman("rm", "--force", "--time", "0", "--volumes", *names)
+
+
 def listing(*arguments):
     """Return what a podman command prints as JSON."""
     return json.loads(podman(*arguments, "--format", "json").stdout or "[]") or []

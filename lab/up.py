@@ -89,7 +89,7 @@ def _boot(settings, servers, blank, images, progress):
         old = [PREFIX + name for name in settings.inventory["hosts"] if PREFIX + name in there]
         if old:
             progress.say(f"{settings.master} is made anew: the others go too, they trust the master that is gone")
-            podman.podman("rm", "--force", "--time", "0", *old)
+            podman.remove(*old)
     network.create(settings.subnets)
     (CACHE / "apt").mkdir(parents=True, exist_ok=True)
     made, started = boot.boot(settings.boxes(servers, blank), images.names, progress, blank)

@@ -1,7 +1,7 @@
 # Tunables of CI: it builds what is pushed, tests it, and publishes what is good.
 ci:
-  # drone, or buildbot: Drone cannot read Mercurial repositories.
-  engine: drone
+  # none: what builds was installed by hand, and is left as it is. Or buildbot; or drone, which cannot read Mercurial repositories.
+  engine: none
   # What buildbot builds: name -> repository: its name on the Mercurial server; package: of which it makes a wheel; steps: name ->
   # command, run in a virtualenv with that wheel; publish: the index that gets it if they all succeed, or left out.
   projects: {}

@@ -1,6 +1,6 @@
 # Tunables of CI for integration tests; what they mean is in ci.sls. It has no password to publish with.
 ci:
-  engine: drone
+  engine: none
   projects: {}
   poll_seconds: 60
   hg_user: integration

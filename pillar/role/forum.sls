@@ -24,6 +24,10 @@ postgresql:
   shared_buffers: 48M
   memory_max: 256M
 
+survey:
+  known:
+    /var/lib/redis/dump.rdb: Debian's own redis wrote it, empty, before it was stopped; Misago has one of its own
+
 sites:
   forum:
     service: forum-https

@@ -19,7 +19,7 @@ acme-absent-dns-credentials:
     - name: {{ dns_credentials }}
 
 acme-absent-dns-packages:
-  pkg.removed:
+  insync_package.absent:
     - pkgs:
       - python3-certbot-dns-digitalocean
       - python3-certbot-dns-rfc2136
@@ -31,7 +31,7 @@ acme-absent-timer:
     - name: certbot.timer
 
 acme-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [certbot, python3-certbot]
     - require:
       - insync_unit: acme-absent-timer
@@ -47,5 +47,5 @@ acme-absent-keys:
       - /etc/letsencrypt/live
       - /etc/letsencrypt/renewal
     - require:
-      - pkg: acme-absent-package
+      - insync_package: acme-absent-package
 {%- endif %}

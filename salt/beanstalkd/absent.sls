@@ -10,7 +10,7 @@ beanstalkd-absent-socket:
 
 {#- Not purged: that would take the jobs too. #}
 beanstalkd-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [beanstalkd]
     - require:
       - insync_unit: beanstalkd-absent-unit
@@ -20,11 +20,11 @@ beanstalkd-absent-config:
   file.absent:
     - name: /etc/default/beanstalkd
     - require:
-      - pkg: beanstalkd-absent-package
+      - insync_package: beanstalkd-absent-package
 
 beanstalkd-absent-user:
   insync_user.absent:
     - name: beanstalkd
     - data: [/var/lib/beanstalkd]
     - require:
-      - pkg: beanstalkd-absent-package
+      - insync_package: beanstalkd-absent-package

@@ -5,8 +5,13 @@ buildbot-absent-{{ unit }}:
   insync_unit.absent:
     - name: {{ unit }}
     - require_in:
+      - insync_package: buildbot-absent-packages
       - insync_venv: buildbot-absent-virtualenv
 {%- endfor %}
+
+buildbot-absent-packages:
+  insync_package.absent:
+    - pkgs: [mercurial, mercurial-common]
 
 buildbot-absent-virtualenv:
   insync_venv.absent:

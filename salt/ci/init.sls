@@ -3,7 +3,7 @@
 {%- if engine == 'buildbot' %}
 include:
   - buildbot
-{%- else %}
+{%- elif engine == 'drone' %}
 include:
   - drone
 {%- endif %}

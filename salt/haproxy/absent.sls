@@ -8,7 +8,7 @@ haproxy-absent-unit:
 
 {#- Not purged: a package that is configured again does not bring back the files that were removed from its own. #}
 haproxy-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [haproxy, socat]
     - require:
       - insync_unit: haproxy-absent-unit
@@ -24,7 +24,7 @@ haproxy-absent-files:
       - /usr/local/sbin/insync-save-servers
       - /var/lib/haproxy
     - require:
-      - pkg: haproxy-absent-package
+      - insync_package: haproxy-absent-package
 
 haproxy-absent-user:
   insync_user.absent:

@@ -21,7 +21,7 @@ hg-absent-files:
       - insync_unit: hg-absent-socket
 
 hg-absent-packages:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [gunicorn, mercurial, mercurial-common, python3-gunicorn]
     - require:
       - insync_unit: hg-absent-socket

@@ -4,6 +4,12 @@ mail-sink-absent-unit:
   insync_unit.absent:
     - name: mail-sink
 
+mail-sink-absent-package:
+  insync_package.absent:
+    - pkgs: [python3-aiosmtpd]
+    - require:
+      - insync_unit: mail-sink-absent-unit
+
 mail-sink-absent-files:
   file.absent:
     - names:

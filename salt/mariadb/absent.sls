@@ -8,7 +8,7 @@ mariadb-absent-{{ unit }}:
 {%- endfor %}
 
 mariadb-absent-packages:
-  pkg.removed:
+  insync_package.absent:
     - pkgs:
       - automysqlbackup
       - bsd-mailx
@@ -34,4 +34,4 @@ mariadb-absent-files:
       - /usr/local/sbin/insync-mariadb-donor
       - /usr/local/sbin/insync-mariadb-primary
     - require:
-      - pkg: mariadb-absent-packages
+      - insync_package: mariadb-absent-packages

@@ -5,31 +5,10 @@ mediawiki-absent-unit:
     - name: mediawiki
 
 mediawiki-absent-package:
-  pkg.removed:
-    - pkgs: [mediawiki, mediawiki-classes]
+  insync_package.absent:
+    - pkgs: [mediawiki, mediawiki-classes, 'php*']
     - require:
       - insync_unit: mediawiki-absent-unit
-
-mediawiki-absent-php:
-  pkg.removed:
-    - pkgs:
-      - php
-      - php-common
-      - php-intl
-      - php-mbstring
-      - php-xml
-      - php8.2
-      - php8.2-cli
-      - php8.2-common
-      - php8.2-fpm
-      - php8.2-intl
-      - php8.2-mbstring
-      - php8.2-opcache
-      - php8.2-readline
-      - php8.2-sqlite3
-      - php8.2-xml
-    - require:
-      - pkg: mediawiki-absent-package
 
 mediawiki-absent-files:
   file.absent:
@@ -38,4 +17,4 @@ mediawiki-absent-files:
       - /usr/local/lib/insync-mediawiki
       - /var/lib/mediawiki/cache
     - require:
-      - pkg: mediawiki-absent-package
+      - insync_package: mediawiki-absent-package

@@ -1,5 +1,4 @@
-{#- The forum is elsewhere. Uploads and backups stay in /var/lib/misago, with the user that owns them. The package
-    of redis stays too, and its own unit disabled: other roles use it. -#}
+{#- The forum is elsewhere. Uploads and backups stay in /var/lib/misago, with the user that owns them. -#}
 
 misago-absent-timer:
   insync_unit.absent:
@@ -24,6 +23,12 @@ misago-absent-redis:
       - insync_unit: misago-absent-daily
       - insync_unit: misago-absent-unit
       - insync_unit: misago-absent-worker
+
+misago-absent-packages:
+  insync_package.absent:
+    - pkgs: [redis-server, redis-tools]
+    - require:
+      - insync_unit: misago-absent-redis
 
 misago-absent-virtualenv:
   insync_venv.absent:

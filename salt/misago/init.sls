@@ -1,5 +1,5 @@
 {#- Misago, a forum: its web server, what works in the background, a redis of its own, and its place behind nginx. -#}
-{%- from 'misago/map.jinja' import data, engine, group, host, library, misago, password, program, redis_socket, settings, units, web_socket with context %}
+{%- from 'misago/map.jinja' import data, database, engine, group, host, library, misago, password, program, redis_socket, settings, units, web_socket with context %}
 {%- from 'package_index/map.jinja' import ca, index with context %}
 {%- if engine == 'misago' %}
 include:
@@ -90,6 +90,7 @@ misago-settings:
     - check_cmd: /usr/bin/python3 -B {{ library }}/check_settings.py {{ program }}
     - context:
         data: {{ data }}
+        database: {{ database }}
         host: {{ host }}
         mail: {{ misago.mail | tojson }}
         redis_socket: {{ redis_socket }}
@@ -155,6 +156,7 @@ misago-release:
     - ca: {{ ca }}
     - data: {{ data }}
     - settings: {{ settings }}
+    - database: {{ database }}
     - units: {{ units | tojson }}
     - require:
       - file: fleet-ca-certificate
@@ -168,6 +170,7 @@ misago-declared:
     - name: {{ program }}
     - data: {{ data }}
     - settings: {{ settings }}
+    - database: {{ database }}
     - script: {{ library }}/provision.py
     - admin: {{ misago.admin | tojson }}
     - password: {{ password }}

@@ -22,16 +22,32 @@ nginx-absent-unit:
   insync_unit.absent:
     - name: nginx
 
-{#- Not purged: that would take the logs too. #}
+{#- Not purged: that would take the logs too. Last: what wants a web server would get another one while it is there. #}
 nginx-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [nginx, nginx-common]
+    - order: last
     - require:
       - insync_unit: nginx-absent-unit
 
-nginx-absent-config:
+{#- Copies of requests and answers on their way. #}
+nginx-absent-spool:
   file.absent:
-    - name: /etc/nginx/nginx.conf
+    - name: /var/lib/nginx
     - require:
-      - pkg: nginx-absent-package
+      - insync_package: nginx-absent-package
+
+{#- Not removed: its package would not bring it back, and does not install without it. #}
+nginx-absent-config:
+  file.managed:
+    - name: /etc/nginx/nginx.conf
+    - contents: |
+        # Managed by Salt (component nginx): this server has no site.
+        events {}
+    - user: root
+    - group: root
+    - mode: '0644'
+    - makedirs: True
+    - require:
+      - insync_package: nginx-absent-package
 {%- endif %}

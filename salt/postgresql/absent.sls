@@ -6,7 +6,7 @@ postgresql-absent-unit:
     - name: postgresql@15-main
 
 postgresql-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs:
       - postgresql-15
       - postgresql-client-15
@@ -21,4 +21,4 @@ postgresql-absent-files:
       - /etc/postgresql/15/main/conf.d/insync.conf
       - /etc/postgresql-common/createcluster.d/insync.conf
     - require:
-      - pkg: postgresql-absent-package
+      - insync_package: postgresql-absent-package

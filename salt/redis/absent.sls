@@ -4,7 +4,7 @@ redis-absent-instances:
     - name: redis-server@*.service
 
 redis-absent-package:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [redis-server, redis-tools]
     - require:
       - insync_redis: redis-absent-instances
@@ -24,4 +24,4 @@ redis-absent-user:
     - name: redis
     - data: [/var/lib/redis]
     - require:
-      - pkg: redis-absent-package
+      - insync_package: redis-absent-package

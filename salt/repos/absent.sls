@@ -1,5 +1,5 @@
 {#- The programs that make repositories. The packages and what is known of them stay in /srv/repos and /var/lib/insync/repos. -#}
 
 repos-absent-packages:
-  pkg.removed:
+  insync_package.absent:
     - pkgs: [apt-utils, createrepo-c, dnf, rpm]

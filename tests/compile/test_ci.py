@@ -29,6 +29,15 @@ def told(site, tmp_path):
     return _told
 
 
+@pytest.mark.parametrize(("host", "role"), [("drone", "ci"), ("drone-test", "ci_integration")])
+def test_what_was_installed_by_hand_is_left_alone_and_stays_open(told, compiled, host, role):
+    assert yaml.safe_load((ROOT / "pillar" / "role" / f"{role}.sls").read_text())["ci"]["engine"] == "none"
+    low = told(host, role, engine="none")
+    assert not {chunk["__sls__"] for chunk in low.values()} & {"buildbot", "drone", "nginx"}
+    before = {chunk["__id__"]: chunk for chunk in compiled[host]["low"]}
+    assert low["firewall-rules"]["rendered"] == before["firewall-rules"]["rendered"]
+
+
 def test_the_lab_builds_with_buildbot_alone(compiled):
     for host in ("drone", "drone-test"):
         names = {chunk["__id__"] for chunk in compiled[host]["low"]}
@@ -75,5 +84,5 @@ def test_drone_without_a_pin_is_refused(told, missing):
 
 
 def test_an_unknown_engine_is_refused(told):
-    with pytest.raises(CompileError, match="ci.engine: jenkins is neither buildbot nor drone"):
+    with pytest.raises(CompileError, match="ci.engine: jenkins is neither buildbot nor drone nor none"):
         told("drone", "ci", engine="jenkins")

@@ -52,3 +52,12 @@ def test_every_application_of_a_role_can_be_left():
             assert re.search(rf"for role in \[.*'{name}'", text), f"{name} is not among those that can be left"
             named = f"'{name}': '{app['virtualenv']}'" in text
             assert named or app["virtualenv"] == f"/insync/venv/{name}", f"{name} is in another virtualenv"
+
+
+def test_a_service_whose_clients_have_all_left_is_for_nobody(own_checkout, site):  # noqa: F811
+    retire(own_checkout, "staging", ["web_lb", "web", "license", "mailer", "periodic_mailer"], stays=["mysql_primary"])
+    compiled = compile_host(own_checkout, site, "staging")
+    (rule,) = [rule for rule in compiled["pillar"]["firewall"]["allow"] if rule["service"] == "mysql"]
+    assert rule["sources"] == []
+    (rules,) = [chunk["rendered"] for chunk in compiled["low"] if chunk["__id__"] == "firewall-rules"]
+    assert 'comment "ssh"' in rules and 'comment "mysql"' not in rules

@@ -96,7 +96,7 @@ def planned(states):
 
 def failed(states):
     """Return the ids of the states that failed."""
-    return sorted(state["__id__"] for state in states if state["result"] is False)
+    return sorted(state.get("__id__", state["comment"]) for state in states if state["result"] is False)
 
 
 def pytest_addoption(parser):

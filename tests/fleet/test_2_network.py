@@ -216,3 +216,27 @@ def test_a_port_opened_by_hand_is_reported(fleet):
         assert ports == ["tcp/8081"]
     finally:
         fleet.ok("wiki", "systemctl", "stop", "by-hand")
+
+
+SITES = [
+    (client, server, name)
+    for client, server, name in {(flow[1], flow[2]): flow for flow in FLOWS}.values()
+    if INVENTORY["services"][name]["unit"] == "nginx.service" and INVENTORY["services"][name]["network"] == "private"
+]
+
+
+@pytest.mark.parametrize("client, server, service", SITES, ids=[name for _, _, name in SITES])
+def test_a_private_site_is_served_under_its_own_name_only(fleet, client, server, service):
+    host, address = f"{server}.insync.internal", INVENTORY["hosts"][server]["private"]
+    port = INVENTORY["services"][service]["port"]
+
+    def ask(name, *options):
+        command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "10"]
+        names = ["--insecure", "--resolve", f"{name}:{port}:{address}"]
+        done = fleet.run(client, *command, *names, *options, f"https://{name}:{port}/")
+        return done.returncode, int(done.stdout or 0)
+
+    code, status = ask(host)
+    assert code == 0 and status > 0
+    assert ask("other.example") == (35, 0), "its handshake is refused"
+    assert ask(host, "--header", "Host: other.example") == (52, 0), "who has shown its name may not ask for another"

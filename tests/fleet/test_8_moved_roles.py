@@ -6,31 +6,52 @@ import insync_inventory
 import pytest
 import yaml
 
-from tests.fleet import test_6_hg, test_6_pypi, test_8_retired
+from tests.fleet import test_6_hg, test_6_pypi
 from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 
-# What their users see, as before the move: the same tests, and their fixtures.
-from tests.fleet.test_6_hg import (  # noqa: F401
-    test_a_repositorys_key_pushes_through_the_gateway,
-    test_nobody_without_a_password_sees_anything,
-    test_what_alice_pushes_bob_pulls_and_it_is_public,
-    test_who_only_reads_is_told_why_a_push_is_refused,
-)
-from tests.fleet.test_6_pypi import (  # noqa: F401
-    test_a_client_installs_what_it_needs,
-    test_nobody_else_uploads,
-    test_pip_installs_private_and_public_packages_and_knows_no_other_index,
-    test_the_uploader_uploads_and_nothing_is_replaced,
-    wheels,
-)
+# What their users see, as before the move: the same tests, in their order, and the fixture of theirs.
+wheels = test_6_pypi.wheels
+test_the_uploader_uploads_and_nothing_is_replaced = test_6_pypi.test_the_uploader_uploads_and_nothing_is_replaced
+test_nobody_else_uploads = test_6_pypi.test_nobody_else_uploads
+test_a_client_installs_what_it_needs = test_6_pypi.test_a_client_installs_what_it_needs
+test_pip_installs_what_it_needs = test_6_pypi.test_pip_installs_private_and_public_packages_and_knows_no_other_index
+test_what_alice_pushes_bob_pulls_and_it_is_public = test_6_hg.test_what_alice_pushes_bob_pulls_and_it_is_public
+test_who_only_reads_is_told_why_a_push_is_refused = test_6_hg.test_who_only_reads_is_told_why_a_push_is_refused
+test_nobody_without_a_password_sees_anything = test_6_hg.test_nobody_without_a_password_sees_anything
+test_a_repositorys_key_pushes_through_the_gateway = test_6_hg.test_a_repositorys_key_pushes_through_the_gateway
 
 ROLES = ["pypi_server", "hg_server"]
+CLIENT = "web02"
 (FORMER,) = {insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES}
-NEW, HOSTS = test_8_retired.SERVER, test_8_retired.HOSTS
-# Settings and logs that Debian keeps of a package that is removed.
-PACKAGES = ("/etc/nginx/", "/etc/letsencrypt", "/etc/mercurial")
+# It plays base only.
+NEW = "dev02"
+HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
 DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
 BOB = "/home/bob/move"
+
+
+FOLDERS = "/etc /opt /usr/local /var/lib /insync /srv"
+SNAPSHOT = f"""
+find {FOLDERS} -xdev \\( -path '/opt/salt*' -o -name __pycache__ \\) -prune -o -print 2>/dev/null
+ss -Hltnu | awk '{{print "port", $1, $5}}'
+cut -d: -f1 /etc/passwd | sed 's/^/user /'
+systemctl list-units --all --plain --no-legend --type=service,socket,timer | awk '{{print "unit", $1}}'
+systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
+"""
+# Debian's: what a removed package leaves of its own, its dependency netbase, and records of packages and units.
+DEBIANS = ("/etc/init.d/", "/etc/rc", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/private")
+NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
+
+
+def snapshot(fleet):
+    """All of NEW that a role could have brought: files, ports, users, units."""
+    return set(fleet.ok(NEW, "sh", "-c", SNAPSHOT).splitlines())
+
+
+def own(lines):
+    """Those of ``lines`` that are no doing of Debian's."""
+    passing = ("unit systemd-", "unit user", "unit apt-", "unit run-", "unit file run-")
+    return {line for line in lines if not line.startswith((*DEBIANS, *passing)) and line not in NETBASE}
 
 
 def declare(fleet, changes):
@@ -47,9 +68,9 @@ CERTIFICATES = "cd /srv/insync/site && ../current/bootstrap/certificates . && ch
 
 
 def converge(fleet):
-    """Apply the highstate of both servers; what they report is all well."""
-    results = fleet.highstate([FORMER, NEW])
-    assert {server: failed(states) for server, states in results.items()} == {FORMER: [], NEW: []}
+    """Apply the highstate of both servers, and of one that uses the index; what they report is all well."""
+    results = fleet.highstate([FORMER, NEW, CLIENT])
+    assert {server: failed(states) for server, states in results.items()} == {FORMER: [], NEW: [], CLIENT: []}
     return results
 
 
@@ -117,7 +138,7 @@ class Move:
 
     def __init__(self, fleet, changeset):
         self.fleet, self.changeset, self.away = fleet, changeset, False
-        self.before = test_8_retired.snapshot(fleet)
+        self.before = snapshot(fleet)
 
     def go(self):
         """The roles, and what is in their folders, to the new server."""
@@ -167,25 +188,20 @@ def pushed(fleet, people):
 
 
 def test_it_is_all_there_is_to_do(fleet):
-    """Nothing waits for another run, nor on a client: where the index is, it hears from the inventory."""
-    results = fleet.highstate([FORMER, NEW, "web02"], "test=True")
-    assert {server: failed(states) + planned(states) for server, states in results.items()} == {
-        FORMER: [],
-        NEW: [],
-        "web02": [],
-    }
+    """Nothing waits for another run."""
+    results = fleet.highstate([FORMER, NEW, CLIENT], "test=True")
+    left = {server: failed(states) + planned(states) for server, states in results.items()}
+    assert left == {FORMER: [], NEW: [], CLIENT: []}
     ports = fleet.salt([FORMER, NEW], "insync.ports")
-    assert {(server, *ports[server]["missing"], *ports[server]["undeclared"]) for server in ports} == {
-        (FORMER,),
-        (NEW,),
-    }
+    assert {server: found["missing"] + found["undeclared"] for server, found in ports.items()} == {FORMER: [], NEW: []}
 
 
 LEFT = """
 ls -d /opt/devpi* /etc/hg /usr/local/lib/insync-hg /usr/local/lib/insync-devpi /etc/mercurial/hgrc.d/insync.rc \
-    /etc/ssh/sshd_config.d/hg.conf /etc/nginx/nginx.conf /etc/nginx/insync.key /etc/insync/certificates 2>/dev/null
+    /etc/ssh/sshd_config.d/hg.conf /etc/nginx/insync.key /etc/insync/certificates 2>/dev/null
+grep server_name /etc/nginx/nginx.conf
 ls /etc/systemd/system /etc/systemd/system/*.wants | grep -E 'devpi|hgweb|nginx'
-systemctl list-units --all --plain --no-legend | grep -oE '(devpi|hgweb|nginx)\\.[a-z]+'
+systemctl list-units --all --plain --no-legend --type=service,socket,timer | grep -oE '(devpi|hgweb|nginx)\\.[a-z]+'
 dpkg-query --show --showformat='${db:Status-Status} ${Package}\\n' | grep -E '^i.* (nginx|mercurial|gunicorn|certbot)'
 pgrep -u devpi; pgrep -u hg
 true
@@ -212,10 +228,13 @@ def test_what_was_there_went_along(fleet, move):
 def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, move):
     """All tests before this one are of the time between."""
     move.come_back()
-    new = test_8_retired.own(test_8_retired.snapshot(fleet) - move.before)
-    assert {line for line in new if not line.startswith((*DATA, *PACKAGES))} == {
-        f"user {user}" for user in DATA.values()
-    }
+    new = own(snapshot(fleet) - move.before)
+    left = {line for line in new if not line.startswith((*DATA, "/etc/", "/var/lib/letsencrypt", "/var/lib/ucf/"))}
+    assert left == {f"user {user}" for user in DATA.values()}
+    # Of settings what Debian keeps of a package that is removed, and nothing of ours.
+    settings = fleet.ok(NEW, "sh", "-c", "grep -rlE 'Managed by Salt|hg.insynchq.com|devpi' /etc || true").splitlines()
+    ours = {path for path in settings if f"{path}" in new} - {"/etc/nginx/nginx.conf"}
+    assert ours == set()
     with at(FORMER):
         status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
         assert status == 200 and "insync_web-1.0.0-" in page

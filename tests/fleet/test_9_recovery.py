@@ -1,6 +1,7 @@
 """Restarts, a blank droplet, the step from the previous revision, and a new Salt release."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import shutil
@@ -35,9 +36,36 @@ def test_every_server_comes_back_from_a_restart(fleet):
     results = fleet.highstate([MASTER, *OTHERS], "test=True")
     wrong = {server: failed(states) + planned(states) for server, states in results.items()}
     assert wrong == dict.fromkeys([MASTER, *OTHERS], [])
+    for client, url, wanted in SEEN:
+        fleet.eventually(functools.partial(_shows, fleet, client, url, wanted), 60, why=f"{url}: not {wanted}")
     recipient = web.address()
     fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 201, 60, why="no sign-up after the restarts")
     fleet.eventually(lambda: len(web.mails_to(fleet, recipient)) == 1, 60, why="no mail after the restarts")
+
+
+# What its users see of each service: (from where, what they ask for, the status).
+SEEN = [
+    ("world", "https://www.insynchq.com/", 200),
+    ("world", "https://insynchq.com/", 301),
+    ("world", "https://any.insync.io/", 301),
+    ("world", "https://hg.insynchq.com/", 401),
+    ("world", "https://wiki.insynchq.com/index.php/Main_Page", 200),
+    ("world", "https://forums.insynchq.com/", 200),
+    ("world", "https://mrkr.io/", 200),
+    ("world", "https://www.insynchq-test.com/", 401),
+    ("world", "https://beta.insynchq.com/", 401),
+    ("web02", "https://dev.insync.internal/insync/stable/+simple/insync-web/", 200),
+    ("sentry", "https://sentry.insync.internal/health/ready", 200),
+    ("ct1", "https://radar-2.insync.internal/", 200),
+    ("ct1", "https://drone.insync.internal/", 401),
+    ("ct1", "https://drone-test.insync.internal/", 401),
+]
+
+
+def _shows(fleet, client, url, wanted):
+    ask = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "20"]
+    ca = [] if client == "world" else ["--cacert", "/etc/insync/fleet-ca.crt"]
+    return fleet.run(client, *ask, *ca, url).stdout == str(wanted)
 
 
 def _answering(fleet):

@@ -60,6 +60,15 @@ def test_a_template_goes_with_its_instances_and_nothing_of_a_like_name(single, s
         assert (result["result"], result["changes"]) == (True, {})
 
 
+def test_a_link_to_a_unit_whose_package_is_gone_goes_too(single, systemd):
+    """A link that leads nowhere would enable the unit as soon as the package comes back."""
+    folder, _ = systemd
+    link = folder / "multi-user.target.wants" / "nginx.service"
+    link.symlink_to("/lib/systemd/system/no-such.service")
+    result = single("insync_unit.absent", name="nginx")
+    assert (result["result"], result["changes"].get(str(link)), link.is_symlink()) == (True, "remove", False)
+
+
 def test_a_unit_that_does_not_stop_is_told(single, systemd, monkeypatch):
     folder, _ = systemd
 
@@ -128,3 +137,28 @@ def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
     for test in (True, False):
         result = single("insync_user.absent", test=test, name="devpi", data=data)
         assert (result["result"], result["changes"]) == (True, {})
+
+
+def packages(*pkgs, stays=()):
+    """What leaves ``pkgs`` and, by another role, installs ``stays``; of this machine, which nothing is taken from."""
+    data = {"left": {"insync_package": ["absent", {"pkgs": list(pkgs)}]}}
+    if stays:
+        data["other"] = {"pkg": ["installed", {"pkgs": list(stays)}]}
+    return data
+
+
+@pytest.mark.parametrize(
+    "pkgs, stays, gone",
+    [
+        (["git", "git-man"], [], ["git", "git-man"]),
+        (["git*-man", "no-such-package"], [], ["git-man"]),
+        # It is what the other role installs.
+        (["git"], ["git"], []),
+        # What that needs stays too.
+        (["git-man", "make"], ["git"], ["make"]),
+        (["no-such-package"], [], []),
+    ],
+)
+def test_packages_go_unless_another_role_needs_them(high, pkgs, stays, gone):
+    result = high(packages(*pkgs, stays=stays), test=True)["left"]
+    assert (sorted(result["changes"]), result["result"]) == (gone, None if gone else True)

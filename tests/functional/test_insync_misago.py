@@ -30,7 +30,7 @@ def provisioned(modules, misago):
     """Apply the state that provisions; ``password`` is in its pillar."""
 
     def apply(test=False, password=PASSWORD):
-        arguments = {"name": str(misago / "misago"), "data": str(misago), "settings": str(misago)}
+        arguments = {"name": str(misago / "misago"), "data": str(misago), "settings": str(misago), "database": "misago"}
         arguments |= {"script": "provision.py", "admin": {"name": "ops", "email": "ops@insynchq.com"}}
         arguments |= {"password": "forum:password", "values": {"forum_name": "Insync"}}
         chunk = ["provisioned", *({key: value} for key, value in arguments.items())]
@@ -90,7 +90,7 @@ def released(single, misago, monkeypatch):
 
     def apply(**options):
         arguments = {"name": str(misago / "opt"), "lock": LOCK, "ca": None, "index": "http://127.0.0.1:1/simple/"}
-        arguments |= {"data": str(misago), "settings": str(misago), "units": []}
+        arguments |= {"data": str(misago), "settings": str(misago), "database": "misago", "units": []}
         return single("insync_misago.released", **{**arguments, **options})
 
     return apply

@@ -95,8 +95,24 @@ def test_an_unbroken_copy_is_in_order(copy):
 
 def test_a_role_that_a_server_has_left_needs_nobody_who_plays_it(copy):
     copy.apply({"add_roles": ["gone"], "absent": ["gone"]})
-    assert copy.problems() == ["salt/role/gone: no server plays 'gone'"]
+    assert copy.problems() == ["salt/role/gone: has no init.sls, and no server has left it"]
     copy.apply({"set": {"hosts.web02.retired": ["gone"]}})
+    assert copy.problems() == []
+
+
+def test_states_for_a_server_to_come_need_nobody_who_plays_them(copy):
+    copy.add_roles(["coming"])
+    (copy.roles_dir / "coming" / "init.sls").touch()
+    copy.apply({"set": {"services.radar.role": "coming", "services.mysql.clients": ["web", "coming"]}})
+    assert copy.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "role"), [("dev", "wiki"), ("wiki", "forum"), ("ct1", "mrkr"), ("sentry", "hg_server")]
+)
+def test_web_sites_share_a_server_if_names_or_networks_tell_them_apart(copy, server, role):
+    roles = insync_inventory.read(copy.directory, "hosts")[server]["roles"]
+    copy.apply({"set": {f"hosts.{server}.roles": [*roles, role]}})
     assert copy.problems() == []
 
 
@@ -107,11 +123,10 @@ def test_a_broken_inventory_is_refused(copy, path):
     assert copy.problems() == example["expect"]
 
 
-@pytest.mark.parametrize("name", [rule.__name__ for rule in (*rules.RULES, rules._states)])
+@pytest.mark.parametrize("name", [rule.__name__ for rule in (*rules.RULES, *rules.RULES_OF_ROLES)])
 def test_no_rule_can_be_lost_unnoticed(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(rules, "RULES", [rule for rule in rules.RULES if rule.__name__ != name])
-    if name == "_states":
-        monkeypatch.setattr(rules, "_states", lambda inventory, roles_dir: [])
+    for rest in ("RULES", "RULES_OF_ROLES"):
+        monkeypatch.setattr(rules, rest, [rule for rule in getattr(rules, rest) if rule.__name__ != name])
     assert any(_differs(tmp_path, path) for path in EXAMPLES)
 
 

@@ -130,14 +130,21 @@ def server(tmp_path, pair, greet=lambda plain: None, times=1):
         thread.join()
 
 
-def relay(wait=0):
+def relay(wait=0, packet=100):
+    """One that begins after ``wait`` seconds, and sends ``packet`` bytes at a time."""
+
+    def say(plain, text):
+        for start in range(0, len(text), packet):
+            plain.sendall(text[start : start + packet])
+            time.sleep(0.02)
+
     def greet(plain):
         time.sleep(wait)
-        plain.sendall(b"220 relay\r\n")
+        say(plain, b"220 relay\r\n")
         for answer in (b"250-relay\r\n250 STARTTLS\r\n", b"220 go\r\n"):
             if plain.recv(100)[:4] not in (b"EHLO", b"STAR"):
                 raise ConnectionError("it has begun with TLS")
-            plain.sendall(answer)
+            say(plain, answer)
 
     return greet
 
@@ -150,8 +157,8 @@ def mariadb(plain):
 
 @pytest.mark.parametrize(
     "greet, times",
-    [(lambda plain: None, 1), (relay(), 1), (relay(wait=1), 2), (mariadb, 1)],
-    ids=["tls", "relay", "slow relay", "mariadb"],
+    [(lambda plain: None, 1), (relay(), 1), (relay(wait=1), 2), (relay(packet=6), 1), (mariadb, 1)],
+    ids=["tls", "relay", "slow relay", "relay in packets", "mariadb"],
 )
 def test_services_are_asked_as_their_clients_do(tmp_path, greet, times):
     with server(tmp_path, issued(10, "db.example.com", authority=FLEET), greet, times) as (port, asked):
@@ -166,6 +173,17 @@ def test_a_name_below_a_wildcard_stands_for_all(tmp_path):
     with server(tmp_path, issued(60, "*.example.com")) as (port, asked):
         (found,) = insync_certificates.shown([wanted("*.example.com", port=port)], FLEET.certificate)
     assert (asked, found["fleet"]) == (["www.example.com"], False)
+
+
+@pytest.mark.parametrize("said", [b"220 relay", b"220-" + b"x" * 70000], ids=["ends early", "never ends"])
+def test_half_a_reply_of_a_relay_is_none(tmp_path, said):
+    def greet(plain):
+        plain.sendall(said)
+        raise ConnectionError("it goes")
+
+    with server(tmp_path, issued(60), greet) as (port, _):
+        (found,) = insync_certificates.shown([wanted(port=port)], FLEET.certificate)
+    assert found["error"] == "missing: no reply of SMTP"
 
 
 def test_who_does_not_answer_or_refuses_the_name_shows_none(tmp_path):

@@ -4,7 +4,10 @@ import pathlib
 import shutil
 
 import insync_check
+import insync_fleet_page
+import insync_inventory
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -62,7 +65,7 @@ def test_a_lock_that_pins_nothing_and_one_of_nobody_are_told(copies):
 def test_settings_of_a_role_that_nobody_plays_are_told(copies):
     settings = copies[1] / "settings.yaml"
     settings.write_text("web: {apps: {}}\nweb_bl: {acme: {}}\n")
-    assert insync_check.problems(*copies) == ["settings.yaml: no server plays 'web_bl'; did you mean 'web_lb'?"]
+    assert insync_check.problems(*copies) == ["settings.yaml: there is no role 'web_bl'; did you mean 'web_lb'?"]
     settings.write_text("web: [apps]\n")
     assert insync_check.problems(*copies) == ["settings.yaml: web: ['apps'] is not a mapping, as what it replaces is"]
 
@@ -79,3 +82,188 @@ def test_repositories_that_cannot_be_served_are_told(copies):
     assert insync_check.problems(*copies) == [
         "hg.yaml: website.read: '*' is not a name of a user (a-z, 0-9 and '-')",
     ]
+
+
+ROLES = sorted(path.name for path in (ROOT / "salt" / "role").iterdir() if path.name != "base")
+# Who else needs the role, as the first line says that refuses to let it go.
+NEEDED = {
+    "beanstalkd": "services.yaml: beanstalkd.clients: no server plays 'beanstalkd' for web, mailer, periodic_mailer of",
+    "conf_server": "services.yaml: conf-server.clients: no server plays 'conf_server' for web, license, mailer,",
+    "hg_server": "settings.yaml: ci.ci.engine: buildbot reads repositories, and no server plays 'hg_server'",
+    "license": "services.yaml: license-blue.clients: no server plays 'license' for web_lb of production,",
+    "mail_sink": "pillar/environment/staging.sls: conf.namespaces.mailer for staging: smtp.password: there is no",
+    "mysql_primary": "services.yaml: mysql.clients: no server plays 'mysql_primary' for web, license, mailer,",
+    "pypi_server": "services.yaml: pypi.clients: no server plays 'pypi_server' for web, license, mailer,",
+    "redirects": "zones.yaml: redirects.0.host: ct1 does not play 'redirects'",
+    "redis": "services.yaml: redis.clients: no server plays 'redis' for web, periodic_mailer of",
+    "salt_master": "hosts.yaml: no server's roles: exactly one server must play 'salt_master'",
+    "sentry": "pillar/role/conf_server.sls: conf.namespaces.web for ct1: sentry.key: there is no secret sentry:web_key",
+    "ssh_gateway": "hosts.yaml: no server's roles: exactly one server must play 'ssh_gateway'",
+    "web": "services.yaml: web-blue.clients: no server plays 'web' for web_lb of production,",
+}
+
+
+def edit(checkout, name, change):
+    """Let ``change`` change what the file ``name`` of the pillar says."""
+    path = checkout / "pillar" / name
+    data = yaml.safe_load(path.read_text())
+    change(data)
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def retire(checkout, role, listed=True):
+    """Let every server leave ``role``; with ``listed``, under `retired`."""
+
+    def change(hosts):
+        for host in hosts.values():
+            left = {*host.pop("retired", []), *host["roles"]} & {role}
+            host["roles"] = [one for one in host["roles"] if one != role]
+            if left and listed:
+                host["retired"] = [role]
+
+    edit(checkout, "inventory/hosts.yaml", change)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_leaves_its_last_server_by_one_edit_unless_somebody_needs_it(copies, role):
+    checkout = copies[0]
+    for listed in (True, False):
+        retire(checkout, role, listed)
+        found = insync_check.problems(*copies)
+        if listed and not (checkout / "salt" / "role" / role / "absent.sls").exists():
+            assert any(f"role '{role}' has no salt/role/{role}/absent.sls" in line for line in found)
+        elif role in NEEDED:
+            assert found and found[0].startswith(NEEDED[role]), found
+        else:
+            assert found == []
+    inventory = insync_inventory.load(checkout / "pillar" / "inventory")
+    if role not in ("salt_master", "ssh_gateway"):
+        assert shown(inventory, role) == []
+
+
+def shown(inventory, role):
+    """The services of ``role``, and their names, in what servers and operators are told of the inventory."""
+    services = [name for name, one in inventory["services"].items() if one["role"] == role]
+    slices = [insync_inventory.slice_for(inventory, host) for host in inventory["hosts"]]
+    told = {rule["service"] for part in slices for rule in part["firewall"]["allow"]}
+    told |= {name for part in slices for key in ("endpoints", "public_names") for name in part[key]}
+    told |= {one["service"] for part in slices for one in part["certificates"]}
+    told |= {service for _, _, service in insync_inventory.flows(inventory)}
+    page = insync_fleet_page.pages(inventory)[insync_fleet_page.PAGE]
+    table = page.partition("## Services\n")[2].partition("\n## ")[0].splitlines()
+    rows = [line for line in table if line.startswith(tuple(f"| `{name}` |" for name in services))]
+    assert len(rows) == len(services) and all("| nobody |" in row for row in rows)
+    return sorted(told & set(services))
+
+
+def test_a_name_of_a_service_that_is_gone_may_lead_elsewhere(copies):
+    checkout = copies[0]
+    redirect = {"name": "wiki.insynchq.com", "to": "https://www.insynchq.com", "host": "ct1", "target_source": "guess"}
+    edit(checkout, "inventory/zones.yaml", lambda zones: zones["redirects"].append(redirect))
+    assert insync_check.problems(*copies) == [
+        "zones.yaml: redirects.4.name: 'wiki.insynchq.com' is taken by services.yaml: wiki-https.names.0"
+    ]
+    retire(checkout, "wiki")
+    assert insync_check.problems(*copies) == []
+
+
+def test_a_misspelt_role_is_found_all_the_same(copies):
+    checkout, site = copies
+    retire(checkout, "wiki")
+    (site / "secrets" / "wikki.yaml").write_text("a: b")
+    (site / "releases" / "mrkrr.txt").write_text("insync-mrkr==1 --hash=sha256:00")
+    first, second = insync_check.problems(*copies)
+    assert first.startswith("secrets/wikki.yaml: nothing needs it") and second.startswith("releases/mrkrr.txt: ")
+    edit(checkout, "inventory/hosts.yaml", lambda hosts: hosts["wiki"].update(retired=["wikki"]))
+    assert insync_check.problems(*copies) == [
+        "hosts.yaml: wiki.retired: role 'wikki' has no salt/role/wikki/absent.sls, which says what leaving it means; "
+        "did you mean 'wiki'?"
+    ]
+
+
+MAILER = "pillar/environment/staging.sls: conf.namespaces.mailer.smtp for staging: has to say 'connect: mail-sink'"
+ERRORS = "pillar/environment/staging.sls: conf.namespaces.web.sentry.environment for staging: its errors would be taken"
+ALONE = "hosts.yaml: environment staging: 'mail_sink' gets no mail of web, mailer without a 'conf_server' of the"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tunables: tunables["conf"]["namespaces"].pop("mailer"), [MAILER]),
+        (lambda tunables: tunables["conf"]["namespaces"]["mailer"]["smtp"].update(connect="mysql"), [MAILER]),
+        (lambda tunables: tunables["conf"]["namespaces"]["web"].pop("sentry"), [ERRORS]),
+        (lambda tunables: tunables.pop("conf"), [MAILER, ERRORS]),
+    ],
+)
+def test_an_environment_with_a_keeper_of_mail_tells_its_applications_so(copies, change, told):
+    edit(copies[0], "environment/staging.sls", change)
+    found = insync_check.problems(*copies)
+    assert len(found) == len(told) and all(map(str.startswith, found, told)), found
+
+
+def test_an_environment_without_its_tunables_is_told(copies):
+    (copies[0] / "pillar" / "environment" / "staging.sls").unlink()
+    assert insync_check.problems(*copies) == [
+        "pillar/environment/staging.sls: is missing; docs/environments.md tells what it says"
+    ]
+
+
+@pytest.mark.parametrize("said", ["text", None, {"smtp": "localhost"}])
+def test_settings_that_are_no_mapping_are_told(copies, said):
+    change = {"conf": {"namespaces": {"mailer": said, "web": {"sentry": {"environment": "staging"}}}}}
+    edit(copies[0], "environment/staging.sls", lambda tunables: tunables.update(change))
+    found = insync_check.problems(*copies)
+    assert [line.startswith("pillar/environment/staging.sls: conf.namespaces.mailer") for line in found] == [True], (
+        found
+    )
+
+
+def test_an_environment_with_a_keeper_of_mail_needs_its_own_conf_server(copies):
+    edit(copies[0], "inventory/hosts.yaml", lambda hosts: hosts["staging"]["roles"].remove("conf_server"))
+    assert [line.startswith(ALONE) for line in insync_check.problems(*copies)] == [True]
+
+
+def test_a_service_that_an_application_is_sent_to_has_to_be_there(copies):
+    web = {"sentry": {"connect": "sentyr"}, "mysql": {"password": {"secret": "mysql_primary:wep"}}}
+    for name, said in web.items():
+        settings = yaml.safe_load((copies[1] / "settings.yaml").read_text())
+        settings["conf_server"].setdefault("conf", {}).setdefault("namespaces", {})["web"] = {name: said}
+        (copies[1] / "settings.yaml").write_text(yaml.safe_dump(settings))
+        found = insync_check.problems(*copies)
+        assert len(found) == 3, "each conf server"
+        assert found[0].startswith("pillar/role/conf_server.sls: conf.namespaces.web for ct1: ")
+
+
+@pytest.mark.parametrize(
+    ("ci", "told"),
+    [
+        ({"engine": "none"}, []),
+        ({"engine": "drone", "drone": {"url": "https://files.example/drone", "sha256": "0" * 64}}, []),
+        ({"engine": "drone"}, ["drone.url: is missing", "drone.sha256: is no checksum"]),
+        (
+            {"engine": "drone", "drone": {"url": "https://files.example/drone", "sha256": "0" * 63}},
+            ["drone.sha256: is no"],
+        ),
+        ({"engine": "jenkins"}, ["engine: 'jenkins' is not one of none, buildbot, drone"]),
+    ],
+)
+def test_ci_is_told_what_its_engine_needs(copies, ci, told):
+    path = copies[1] / "settings.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["ci"]["ci"].update(ci)
+    path.write_text(yaml.safe_dump(settings))
+    found = insync_check.problems(*copies)
+    assert len(found) == len(told)
+    assert all(line.startswith(f"settings.yaml: ci.ci.{start}") for line, start in zip(found, told, strict=True)), found
+
+
+def test_errors_may_go_elsewhere_as_its_page_tells(copies):
+    checkout, site = copies
+    hosted = {"host": "errors.example", "port": 443, "project": "7", "environment": "production"}
+    hosted["key"] = {"secret": "conf_server:sentry_key"}
+    edit(checkout, "role/conf_server.sls", lambda role: role["conf"]["namespaces"]["web"].update(sentry=hosted))
+    edit(checkout, "secrets/required.yaml", lambda roles: roles["conf_server"].update(sentry_key="of the hosted one"))
+    for file in site.glob("secrets/**/conf_server.yaml"):
+        file.write_text(f"{file.read_text()}sentry_key: x\n")
+    retire(checkout, "sentry")
+    assert insync_check.problems(*copies) == []

@@ -103,7 +103,7 @@ def postgresql(tmp_path, monkeypatch):
 def misago(tmp_path, systemd, postgresql):
     """One in service, of the release OLD."""
     (tmp_path / "data").mkdir()
-    found = insync_misago.Misago(tmp_path / "data", tmp_path / "etc", "nobody", "nogroup")
+    found = insync_misago.Misago(tmp_path / "data", tmp_path / "etc", "misago", "nobody", "nogroup")
     systemd.running = set()
     insync_misago.upgrade(found, release(tmp_path, OLD), tmp_path / "misago", UNITS)
     systemd.running, systemd.asked = set(UNITS), []

@@ -19,7 +19,7 @@ import insync_survey_system
 import pytest
 
 # Whoever finds one of these in an answer has found a leak.
-SECRETS = ["hunter2", "Sw0rdfish", "tok3n", "s3cr3t"]
+SECRETS = ["hunter2", "Sw0rdfish", "tok3n", "s3cr3t", "k3y", "S3CRET"]
 MANAGED = "/etc/systemd/system/devpi.service"
 
 
@@ -65,12 +65,44 @@ def test_of_a_process_its_program_and_the_names_of_its_options_are_told(exe, arg
         ('unclosed "hunter2 quote', "unclosed ..."),
         ("$(hunter2) `hunter2`", None),
         ("cmd # hunter2", "cmd ..."),
+        ("cmd '|' hunter2 \\; hunter2 \"a && hunter2\" | gzip", "cmd ... | gzip"),
+        ("'/srv/no program' hunter2", "..."),
+        ("curl -s http://h/?x=1&hunter2", "curl -s ... & ..."),
+        ("/srv/job.py & /srv/job.py", "/srv/job.py & /srv/job.py"),
+        (
+            "[ hunter2 = hunter2 ] && exec sudo -p hunter2 /srv/job.py hunter2",
+            "... && exec sudo -p ... /srv/job.py ...",
+        ),
+        ("a | b 'hunter2; hunter2", "a | b ..."),
     ],
 )
 def test_of_a_command_line_its_programs_are_told(line, shown):
-    told = insync_survey_mask.shell(line)
+    told = insync_survey_mask.shell(line, lambda path: path == "/srv/job.py")
     # In a subshell it stands where a program does; an option's name is one too.
     assert shown is None or ("hunter2" not in told and told == shown)
+
+
+@pytest.mark.parametrize(
+    "line, shown",
+    [
+        (
+            "/usr/bin/app --api-key=k3y|S3CRET-part --url http://h/?x=1&t0ken-S3CRET",
+            "/usr/bin/app --api-key=... --url ...",
+        ),
+        ("/usr/bin/app ; /S3CRET (S3CRET) \\; S3CRET > S3CRET", "/usr/bin/app ..."),
+        ("-@/usr/bin/python3 S3CRET /srv/job.py 'S3CRET S3CRET'", "/usr/bin/python3 /srv/job.py ..."),
+        ("+!!/usr/bin/app -pS3CRET", "/usr/bin/app -p..."),
+        ("|:/usr/bin/app", "/usr/bin/app"),
+        ("/bin/sh -c '/usr/bin/app S3CRET | S3CRET'", "/bin/sh -c ..."),
+        ("/usr/bin/app --key 'S3CRET | S3CRET", "/usr/bin/app --key ..."),
+        ("/usr/bin/bash -m S3CRET", "/usr/bin/bash -m ..."),
+        ("S3CRET=1", "..."),
+        ("-", "..."),
+    ],
+)
+def test_of_what_a_unit_starts_its_program_is_told(line, shown):
+    told = insync_survey_mask.unit(line, lambda path: path == "/srv/job.py")
+    assert told == shown
 
 
 @pytest.mark.parametrize(
@@ -164,12 +196,18 @@ def by_hand(root):
         "/etc/systemd/system/tracker.service",
         "[Service]\nEnvironment=KEY=tok3n\nExecStart=-/opt/tracker/run --token=tok3n hunter2\n",
     )
+    root.write(
+        "/etc/systemd/system/app.service",
+        "[Service]\nExecStart=/old S3CRET\nExecStart=\nEnvironment=KEY=S3CRET\n"
+        "ExecStart = -/usr/bin/app --api-key=k3y|S3CRET-part \\\n# S3CRET\n  --url http://h/?x=1&t0ken-S3CRET;S3CRET\n",
+    )
     root.write("/etc/systemd/system/ssh.service.d/own.conf", "[Service]\nEnvironment=KEY=tok3n\n")
     root.write("/etc/init.d/legacy", "#!/bin/sh\n# hunter2\n", 0o755)
     root.write("/etc/rc.local", "#!/bin/sh\n/opt/x hunter2\n", 0o755)
     root.write(
         "/etc/cron.d/lists",
-        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php /srv/tok3n -ptok3n\n",
+        "MAILTO=hunter2\n# hunter2\n*/5 * * * * www-data PW=hunter2 /usr/bin/php /srv/send.php /srv/tok3n -ptok3n\n"
+        "@reboot\troot\tsync-all S3CRET\n@daily root app '|' S3CRET\n",
     )
     root.write(
         "/var/spool/cron/crontabs/root",
@@ -197,7 +235,7 @@ def by_hand(root):
     )
     root.write("/var/lib/apt/lists/packages.example_tok3n_dists_stable_InRelease", "Origin: Example Inc\n")
     with (root.path / "etc/passwd").open("a") as file:
-        file.write("mallory:x:1000:1000:hunter2:/home/mallory:/bin/bash\n")
+        file.write("mallory:x:1000:1000:hunter2:/home/mallory:/bin/bash\ntoor:x:0:0::/:/bin/sh\n")
     key = "AAAAC3NzaC1lZDI1NTE5AAAAIGx" + "A" * 41
     root.write("/home/mallory/.ssh/authorized_keys", f'command="hunter2" ssh-ed25519 {key} Sw0rdfish\n# hunter2\n')
     with (root.write("/srv/large/blob")).open("wb") as file:
@@ -207,11 +245,14 @@ def by_hand(root):
 
 def test_what_somebody_did_by_hand_is_all_reported(by_hand):
     assert by_hand.survey()["unknown"] == [
+        "unit /etc/systemd/system/app.service: /usr/bin/app --api-key=... --url ...",
         "unit /etc/systemd/system/tracker.service: /opt/tracker/run --token=... ...",
         "unit /etc/systemd/system/ssh.service.d/own.conf: drop-in",
         "unit /etc/init.d/legacy: init script",
         "unit /etc/rc.local: init script",
         "cron /etc/cron.d/lists: */5 * * * * PW=... /usr/bin/php /srv/send.php ... -p... (user www-data)",
+        "cron /etc/cron.d/lists: @reboot sync-all ... (user root)",
+        "cron /etc/cron.d/lists: @daily app ... (user root)",
         "cron /var/spool/cron/crontabs/root: @daily mysql -u ... -p... < ... (user root)",
         "cron /var/spool/cron/crontabs/root: ... (user root)",
         "cron /etc/cron.daily/dump: a script",
@@ -225,6 +266,7 @@ def test_what_somebody_did_by_hand_is_all_reported(by_hand):
         "apt source https://packages.example stable of Example Inc, in /etc/apt/sources.list.d/x.list",
         "folder /srv/large: 150 MB",
         "user mallory: uid 1000, /bin/bash",
+        "user toor: uid 0, /bin/sh",
         "keys /home/mallory/.ssh/authorized_keys: ssh-ed25519 SHA256:" + fingerprint(),
     ]
 
@@ -242,11 +284,14 @@ def test_no_secret_is_told(by_hand):
 
 
 def test_nothing_is_written(by_hand):
-    before = {path: path.lstat() for path in by_hand.path.rglob("*")}
+    def state():
+        # Not when somebody last read it.
+        kept = ("st_mode", "st_ino", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_ctime_ns")
+        return {path: [getattr(path.lstat(), key) for key in kept] for path in by_hand.path.rglob("*")}
+
+    before = state()
     by_hand.survey()
-    assert {path: path.lstat()[:9] for path in by_hand.path.rglob("*")} == {
-        path: one[:9] for path, one in before.items()
-    }
+    assert state() == before
 
 
 def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root):
@@ -265,6 +310,116 @@ def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root)
         "virtualenv /opt/devpi2: 0 packages",
     ]
     assert found["found"]["cron"][0]["by"] == "known: the provider's"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/usr/lib/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/user",
+        "/root/.config/systemd/user",
+        "/home/alice/.local/share/systemd/user",
+    ],
+)
+def test_units_that_no_package_brings_are_found_wherever_systemd_reads_them(root, folder):
+    root.package("cron", [f"{folder}/cron.service", f"{folder}/cron.service.d/a.conf"])
+    for name in ("cron.service", "own.service"):
+        root.write(f"{folder}/{name}", "[Service]\nExecStart=/x\n")
+        root.write(f"{folder}/{name}.d/a.conf")
+    root.link(f"{folder}/default.target.wants/own.service", "../own.service")
+    assert root.survey()["unknown"] == [
+        f"unit {folder}/own.service: starts at boot, /x",
+        f"unit {folder}/own.service.d/a.conf: drop-in",
+    ]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_unit_in_lib_is_told_once_whether_or_not_that_is_a_link(root, merged):
+    if merged:
+        root.link("/lib", "usr/lib")
+    own = "/usr/lib/systemd/system" if merged else "/lib/systemd/system"
+    root.package("cron", ["/lib/systemd/system/cron.service"])
+    for name in ("cron", "own"):
+        root.write(f"{own}/{name}.service", "[Service]\nExecStart=/x\n")
+    assert root.survey()["unknown"] == [f"unit {own}/own.service: /x"]
+
+
+def test_what_anacron_does_is_found(root):
+    text = "SHELL=/bin/sh\n# S3CRET\n1\t5 job PW=S3CRET /srv/dump -pS3CRET\n"
+    root.write("/etc/anacrontab", f"{text}@monthly 9 job /srv/bill S3CRET\nS3CRET S3CRET\n")
+    assert root.survey()["unknown"] == [
+        "cron /etc/anacrontab: 1 5 PW=... /srv/dump -p... (user root)",
+        "cron /etc/anacrontab: @monthly 9 /srv/bill ... (user root)",
+        "cron /etc/anacrontab: ...",
+    ]
+    root.package("anacron", ["/etc/anacrontab"])
+    assert root.survey()["unknown"] == []
+
+
+def test_sites_on_one_line_have_names_and_what_is_quoted_or_a_comment_is_none(root):
+    root.write(
+        "/etc/nginx/conf.d/x.conf",
+        "upstream b { server 10.0.0.1:1; } server { listen 80; server_name a.b; root /srv/a; }"
+        " # server { server_name S3CRET;\n"
+        "server { listen 81; server_name c.d e.f; # it's root /S3CRET;\n  add_header X 'y; server_name S3CRET; {';\n"
+        "  location / { proxy_pass http://127.0.0.1:9; } }\n",
+    )
+    found = root.survey()
+    assert found["unknown"] == [
+        "site a.b of nginx, in /etc/nginx/conf.d/x.conf, root /srv/a",
+        "site c.d e.f of nginx, in /etc/nginx/conf.d/x.conf, to http://127.0.0.1:9",
+    ]
+    assert [site["listen"] for site in found["found"]["sites"]] == [["80"], ["81"]]
+
+
+CLUSTER = "/var/lib/postgresql/15/main"
+
+
+def postgresql(root, running):
+    """A cluster with much in it, and a function that answers as psql does."""
+    root.package("postgresql-common", ["/var/lib", "/var/lib/postgresql"])
+    root.write(f"{CLUSTER}/PG_VERSION", "15\n")
+    with root.write(f"{CLUSTER}/base").open("wb") as file:
+        file.truncate(150_000_000)
+    if running:
+        root.write(f"{CLUSTER}/postmaster.pid", f"1\n{CLUSTER}\n2\n5433\n/run/pg\n\n")
+
+
+@pytest.mark.parametrize(
+    "running, answer, unknown",
+    [
+        (True, "postgres\t9\nshop\t2000\n", ["database shop of postgresql, 2 kB"]),
+        (True, None, ["folder /var/lib/postgresql: 150 MB"]),
+        (False, None, ["folder /var/lib/postgresql: 150 MB"]),
+    ],
+)
+def test_a_postgresql_that_does_not_answer_is_told(root, monkeypatch, running, answer, unknown):
+    postgresql(root, running)
+    asked = []
+    monkeypatch.setattr(
+        insync_survey_system.System, "_answer", lambda _, command, seconds: asked.append(command) or answer
+    )
+    found = root.survey()
+    assert found["unknown"] == unknown
+    assert found["incomplete"] == ([] if answer else [f"databases of postgresql in {CLUSTER}: no answer"])
+    assert any("5433" in command and "/run/pg" in command for command in asked) == running
+
+
+@pytest.mark.parametrize(
+    "folder, file, told",
+    [
+        ("/var/lib/mysql", "mysql/x.ibd", []),
+        ("/var/lib/mysql", "dump", ["folder /var/lib/mysql: 150 MB"]),
+        ("/var/lib/redis", "main/appendonly.aof", []),
+        ("/var/lib/redis", "main/other", ["folder /var/lib/redis: 150 MB"]),
+    ],
+)
+def test_a_large_folder_of_a_database_is_known_if_databases_are_found_there(root, folder, file, told):
+    root.package("server", ["/var/lib", folder])
+    with root.write(f"{folder}/{file}").open("wb") as opened:
+        opened.truncate(150_000_000)
+    assert root.survey()["unknown"] == told
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(by_hand, monkeypatch):
@@ -325,7 +480,7 @@ def test_a_certificate_is_read_and_its_key_is_not(root):
 
 # Listeners, on this machine.
 
-ALLOW = {"service": "web", "unit": "web@blue.service", "protocol": "tcp", "port": 8101}
+ALLOW = {"service": "web", "unit": "web@blue.service", "address": "10.0.0.1", "protocol": "tcp", "port": 8101}
 
 
 def test_a_listener_and_who_is_connected_are_found():
@@ -345,6 +500,76 @@ def test_a_program_on_a_servers_own_port_is_not_taken_for_its_service():
     assert insync_survey_sockets._declared(system, row, {"unit": "other.service"}) == expected
     assert insync_survey_sockets._declared(system, {**row, "port": 1}, {"unit": "web@blue.service"}) == {"by": ""}
     assert insync_survey_sockets._declared(system, {**row, "address": "127.0.0.1"}, {"unit": ""})["by"] == ""
+
+
+PUBLIC = {**ALLOW, "service": "hg-https", "address": "192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "address, by",
+    [
+        ("10.0.0.1", "service web"),
+        ("192.0.2.1", "service hg-https"),
+        ("0.0.0.0", "service web, hg-https"),
+        ("::", "service web, hg-https"),
+        ("10.0.0.9", ""),
+        ("127.0.0.1", ""),
+    ],
+)
+def test_two_services_of_a_unit_and_a_port_are_told_apart_by_their_addresses(address, by):
+    system = insync_survey_system.System(plan={"allow": [ALLOW, PUBLIC]})
+    row = {"protocol": "tcp", "port": 8101, "address": address}
+    declared = insync_survey_sockets._declared(system, row, {"unit": ALLOW["unit"]})
+    assert declared == {"by": by}
+    missing = insync_survey_lines.missing({"listeners": [declared]}, system.plan)
+    assert [f"of {one['service']}:" for one in (ALLOW, PUBLIC) if one["service"] not in by] == [
+        line.partition(" ")[2].rpartition(" web@")[0] for line in missing
+    ]
+
+
+@pytest.mark.parametrize(
+    "process, by",
+    [
+        ({"unit": "cron.service", "package": "cron"}, "package cron"),
+        ({"unit": "cron.service", "package": "python3.11-minimal"}, ""),
+        ({"unit": "cron.service", "package": "python3.11-minimal", "script": "/srv/by-hand.py"}, ""),
+        ({"unit": "cron.service", "package": ""}, ""),
+        ({"unit": "rc-local.service", "package": "python3.11-minimal"}, ""),
+        ({"unit": "nginx.service", "package": "nginx"}, "package nginx-common"),
+        ({"unit": "certbot.service", "package": "python3.11-minimal", "script": "/usr/bin/certbot"}, "package certbot"),
+        ({"unit": "postgresql@15-main.service", "package": "postgresql-15"}, "package postgresql-common"),
+        ({"unit": "postgresql@15-main.service", "package": "python3.11-minimal"}, ""),
+        ({"unit": "devpi.service", "package": ""}, "salt"),
+        ({"unit": "mariadb.service", "package": "python3.11-minimal"}, "salt"),
+        ({"unit": "agent.service", "package": ""}, "known: the provider's"),
+        ({"unit": "tracker.service", "package": ""}, ""),
+        ({"unit": "session-1.scope", "package": "python3.11-minimal"}, ""),
+        ({"unit": "", "package": "cron"}, ""),
+    ],
+)
+def test_on_loopback_only_a_units_own_program_is_known(root, process, by):
+    for package, unit, *others in (
+        ("cron", "cron.service"),
+        ("systemd", "rc-local.service"),
+        ("nginx-common", "nginx.service"),
+        ("certbot", "certbot.service", "/usr/bin/certbot"),
+        ("postgresql-common", "postgresql@.service"),
+        ("mariadb-server", "mariadb.service"),
+    ):
+        name = f"/lib/systemd/system/{unit}"
+        root.package(package, [name, *others])
+        root.write(f"/usr{name}")
+    for name in (MANAGED, "/etc/systemd/system/agent.service", "/etc/systemd/system/tracker.service"):
+        root.write(name)
+    status = root.path / "var/lib/dpkg/status"
+    status.write_text(
+        status.read_text().replace("Package: nginx-common\n", "Package: nginx-common\nSource: nginx (1)\n")
+    )
+    known = {"/etc/systemd/system/agent.service": "the provider's"}
+    plan = {"files": [MANAGED], "units": ["mariadb.service"], "known": known}
+    system = insync_survey_system.System(root.path, plan)
+    row = {"protocol": "tcp", "port": 1, "address": "127.0.0.1"}
+    assert insync_survey_sockets._declared(system, row, {"script": "", **process}) == {"by": by}
 
 
 @pytest.mark.parametrize(
@@ -393,7 +618,7 @@ def test_a_listener_tells_who_is_connected():
 )
 def test_of_the_slots_of_a_pool_one_has_to_listen(served, missing):
     slots = {"blue": 1, "green": 2}
-    allow = [{"service": "ssh", "unit": "ssh.service", "protocol": "tcp", "port": 22}]
+    allow = [{**ALLOW, "service": "ssh", "unit": "ssh.service", "port": 22}]
     allow += [{**ALLOW, "service": f"web-{slot}", "unit": f"web@{slot}.service", "port": slots[slot]} for slot in slots]
     found = {"listeners": [listener(1, f"service {name}") for name in served]}
     assert insync_survey_lines.missing(found, {"allow": allow, "slots": {"web": slots}}) == missing
@@ -409,6 +634,8 @@ HIGH = {
     "devpi-program": {"insync_venv": [{"name": "/opt/devpi"}, "installed"]},
     "devpi-program-gone": {"insync_venv": [{"name": "/opt/gone"}, "absent"]},
     "devpi-files": {"file": [{"names": ["/etc/a", {"/etc/b": [{"mode": "0600"}]}]}, "managed"]},
+    "redis-service": {"insync_unit": [{"names": ["redis-server@main", "certbot.timer"]}, "running"]},
+    "redis-old": {"service": [{"name": "redis-server"}, "dead"]},
     "devpi-user": {"user": [{"name": "devpi"}, {"home": "/home"}, "present"]},
     "devpi-leaver": {"user": [{"name": "mallory"}, "absent"]},
     "mariadb-databases": {"insync_mysql": [{"name": "/run/x.sock"}, {"databases": ["shop"]}, "databases"]},
@@ -425,6 +652,7 @@ def test_what_states_say_is_declared_and_what_they_remove_is_not():
         "known": {"/x": "y"},
         "files": ["/etc/a", "/etc/b", "/etc/insync", MANAGED, "/var/lib/devpi"],
         "places": ["/opt/devpi", "/run/x.sock", "/var/lib/devpi"],
+        "units": ["certbot.timer", "redis-server@main.service"],
         "users": ["devpi", "root"],
         "databases": ["shop"],
     }

@@ -85,8 +85,31 @@ def inventory():
     return insync_inventory.load(ROOT / "pillar" / "inventory")
 
 
-def test_a_server_as_declared_differs_in_nothing(inventory):
-    assert records.against(inventory, "license01", survey("1", listeners=[SSH, SERVED])) == []
+def listening(rules, everywhere=False):
+    """The listeners of a server that serves ``rules``: each service at its own address, or all at every one."""
+    rows = []
+    for rule in rules:
+        shown = {key: rule[key] for key in ("protocol", "port", "unit", "address")}
+        rows.append({**SERVED, **shown, **({"address": "0.0.0.0"} if everywhere else {}), "by": ""})
+    return rows
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_no_server_as_declared_differs_in_anything(inventory, everywhere):
+    assert len(inventory["hosts"]) == 21
+    for host in inventory["hosts"]:
+        found = survey("1", listeners=listening(insync_inventory.allow(inventory, host), everywhere))
+        assert records.against(inventory, host, found) == [], host
+
+
+def test_a_service_at_the_address_of_another_one_is_missing_and_what_is_there_unknown(inventory):
+    rules = [rule for rule in insync_inventory.allow(inventory, "dev") if rule["service"] != "hg-https"]
+    (row,) = records.against(inventory, "dev", survey("1", listeners=listening(rules)))
+    assert row == ("tcp/443 of hg-https: nginx.service does not listen", "nothing")
+    (stray,) = listening([{**rules[0], "address": "10.9.9.9"}])
+    assert [found for _, found in records.against(inventory, "dev", survey("1", listeners=[stray]))][-1] == (
+        f"listener tcp 10.9.9.9:22: /x (unit {rules[0]['unit']}, of no package, user u)"
+    )
 
 
 def test_what_is_missing_and_what_nobody_declares(inventory):

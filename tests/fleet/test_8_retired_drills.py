@@ -1,0 +1,158 @@
+"""Servers that leave their roles keep the data, and nothing else of them; given back, the roles find their data."""
+
+import pytest
+import yaml
+
+from tests.fleet.conftest import INVENTORY, ROOT, changed, failed, planned
+
+HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
+LEAVING = {path.parent.name for path in (ROOT / "salt" / "role").glob("*/absent.sls")}
+# Whose leaving is seen where they move to another server; and whose roles all leave another environment's server.
+ELSEWHERE = {"dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
+# At a size that fits: most roles are played by `staging`.
+FEW = ["staging", "wiki", "insynchq-support", "drone"]
+# It only changes how another one serves.
+NO_STATES = {"preview"}
+PUT = "exec 3<>/dev/tcp/staging.insync.internal/11300; "
+PUT += r"printf 'put 0 0 60 10\r\nlab-retire\r\nquit\r\n' >&3; cat <&3"
+# The data, and who owns them; what else the states make has to go.
+KEPT = {
+    "path /srv/repos",
+    "path /var/lib/beanstalkd",
+    "path /var/lib/bugsink",
+    "path /var/lib/mediawiki/cache",
+    "path /var/lib/misago",
+    "path /var/lib/misago/media",
+    "path /var/lib/redis/cache",
+    "path /var/lib/redis/main",
+    "user buildbot",
+    "user bugsink",
+    "user insync-conf-server",
+    "user misago",
+}
+OF_AN_APPLICATION = "path /var/lib/insync/"
+
+
+def parted(server):
+    """(the roles that ``server`` keeps, those that it leaves)."""
+    roles = INVENTORY["hosts"][server]["roles"]
+    return [role for role in roles if role not in LEAVING | NO_STATES], [role for role in roles if role in LEAVING]
+
+
+@pytest.fixture(scope="module")
+def servers(drills):
+    """Those that leave their roles, all at once."""
+    hosts = INVENTORY["hosts"]
+    return drills.size(FEW, [server for server in hosts if server not in ELSEWHERE and parted(server)[1]])
+
+
+def declare(fleet, servers):
+    """Let the inventory on ct1 say that ``servers`` have left their roles."""
+    hosts = yaml.safe_load((ROOT / "pillar" / "inventory" / "hosts.yaml").read_text())
+    for server in servers:
+        stays, leaves = parted(server)
+        hosts[server].update(roles=stays, retired=leaves)
+    fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=yaml.safe_dump(hosts, sort_keys=False))
+
+
+def own(fleet, servers):
+    """Return {server: {(kind, name)}}: what the states of each make that can be asked for afterwards."""
+    found = {}
+    for server, chunks in fleet.salt(servers, "state.show_lowstate", patience=120).items():
+        assert isinstance(chunks, list), f"{server}: {chunks}"
+        kinds = ((KINDS.get((chunk["state"], chunk["fun"])), chunk["name"]) for chunk in chunks)
+        found[server] = {(kind, name) for kind, name in kinds if kind}
+    return found
+
+
+KINDS = {
+    ("file", "managed"): "path",
+    ("file", "directory"): "path",
+    ("file", "recurse"): "path",
+    ("file", "symlink"): "path",
+    ("insync_venv", "installed"): "path",
+    ("insync_unit", "running"): "unit",
+    ("service", "running"): "unit",
+    ("user", "present"): "user",
+}
+# Prints what of its arguments, "kind name" each, is there.
+ASK = """
+for one in "$@"; do
+    name=${one#* }
+    case ${one%% *} in
+    path) [ -e "$name" ] || [ -L "$name" ] ;;
+    user) id "$name" > /dev/null 2>&1 ;;
+    unit) systemctl is-active --quiet "$name" || [ -n "$(find /etc/systemd/system -name "${name%.service}*")" ] ;;
+    esac && echo "$one"
+done
+true
+"""
+
+
+def there(fleet, server, things):
+    words = [f"{kind} {name}" for kind, name in sorted(things)]
+    return fleet.ok(server, "sh", "-c", ASK, "sh", *words).splitlines()
+
+
+@pytest.fixture(scope="module")
+def left(fleet, servers):
+    """What was there before, what leaving told and did, and what was left; in the end the roles come back."""
+    ports = fleet.salt(servers, "insync.ports")
+    seen = {"declared": {server: found["declared"] for server, found in ports.items()}}
+    before, inventory = own(fleet, servers), fleet.ok("ct1", "cat", HOSTS)
+    assert "INSERTED" in fleet.ok("staging", "bash", "-c", PUT)
+    try:
+        declare(fleet, servers)
+        seen["dry"], seen["done"] = (fleet.highstate(servers, *options) for options in (["test=True"], []))
+        after = own(fleet, servers)
+        seen["own"] = {server: before[server] - after[server] for server in servers}
+        seen["left"] = {server: there(fleet, server, seen["own"][server]) for server in servers}
+        seen["ports"] = fleet.salt(servers, "insync.ports")
+        seen["again"] = fleet.highstate(servers, "test=True")
+    finally:
+        fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=inventory)
+        seen["back"] = fleet.highstate(servers)
+    return seen
+
+
+def test_what_leaving_does_is_told_before_and_done_once(servers, left):
+    for server in servers:
+        assert failed(left["done"][server]) == [], server
+        assert planned(left["dry"][server]) == changed(left["done"][server]) != [], server
+        assert failed(left["again"][server]) + planned(left["again"][server]) == [], server
+
+
+def test_nothing_but_data_and_who_owns_it_stays(servers, left):
+    for server in servers:
+        assert {"path", "unit"} <= {kind for kind, _ in left["own"][server]}, server
+        odd = [one for one in left["left"][server] if one not in KEPT and not one.startswith(OF_AN_APPLICATION)]
+        assert odd == [], server
+
+
+def test_what_listens_is_what_the_inventory_still_declares(servers, left):
+    for server in servers:
+        ports = left["ports"][server]
+        assert ports["missing"] + ports["undeclared"] == [], server
+        assert set(ports["declared"]) < set(left["declared"][server]), server
+
+
+def test_they_come_back_and_find_their_data(fleet, servers, left):
+    assert {server: failed(states) for server, states in left["back"].items()} == {server: [] for server in servers}
+    assert fleet.ok("staging", "sh", "-c", "grep -l lab-retire /var/lib/beanstalkd/binlog.*"), "a job that was not done"
+    for server, ports in fleet.salt(servers, "insync.ports").items():
+        assert ports["missing"] + ports["undeclared"] == [], server
+    for server, states in fleet.highstate(servers, "test=True").items():
+        assert failed(states) + planned(states) == [], server
+
+
+def test_a_role_cannot_be_played_and_left(fleet):
+    check = "import insync_inventory as i; print(*i.problems('/srv/insync/current/pillar/inventory'), sep='\\n')"
+    hosts = fleet.ok("ct1", "cat", HOSTS)
+    both = yaml.safe_load(hosts)
+    both["license01"].update(roles=["license"], retired=["license"])
+    try:
+        fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=yaml.safe_dump(both, sort_keys=False))
+        said = fleet.ok("ct1", "env", "PYTHONPATH=/srv/insync/current/_utils", "/opt/salt/bin/python", "-c", check)
+        assert "hosts.yaml: license01.retired: it plays 'license'" in said
+    finally:
+        fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=hosts)
