@@ -4,20 +4,21 @@ import difflib
 import ipaddress
 import pathlib
 
+import insync_primaries
 import yaml
 
 FILES = ("networks", "hosts", "services", "zones")
 BASE = "base"
 WORLD = "world"
 # The environment of servers that name none.
-PRODUCTION = "production"
+PRODUCTION = insync_primaries.PRODUCTION
 GATEWAY = "ssh_gateway"
 MASTER = "salt_master"
 # Who answers for the names of zones.yaml.
 REDIRECTS = "redirects"
 SSH_UNIT = "ssh.service"
 # Who may have to replace the other is configured as the other is.
-PRIMARY, REPLICA = "mysql_primary", "mysql_replica"
+PRIMARY, REPLICA = insync_primaries.PRIMARY, insync_primaries.REPLICA
 
 
 class InventoryError(ValueError):
@@ -42,16 +43,22 @@ def _refusal(reason, node):
     return yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
 
 
-def load(directory):
+def load(directory, primaries=insync_primaries.FILE):
     """
     Read the inventory.
 
     directory (str or pathlib.Path): where hosts.yaml and the other files are.
+    primaries (str or pathlib.Path): where ct1 keeps which database was made the primary since; elsewhere there is none.
 
-    Returns a dict with the keys networks, hosts, services and zones, each what its file says.
+    Returns a dict with the keys networks, hosts, services and zones, each what its file says, but for that.
     Raises InventoryError for a file that is missing, no YAML, or no mapping; what is in it is for ``problems``.
     """
-    return {name: read(directory, name) for name in FILES}
+    found = {name: read(directory, name) for name in FILES}
+    try:
+        kept = insync_primaries.read(primaries)
+        return {**found, "hosts": insync_primaries.applied(found["hosts"], kept)} if kept else found
+    except insync_primaries.PrimaryError as exc:
+        raise InventoryError(str(exc)) from exc
 
 
 def read(directory, name):
@@ -242,6 +249,22 @@ def allow(inventory, host):
     ]
 
 
+def refuse(inventory, host):
+    """
+    Return what ``host`` (str) must not reach: databases that were fenced, by a switch that they know nothing of.
+
+    A list of dict: server, address, protocol, port.
+    """
+    hosts, roles, found = inventory["hosts"], set(roles_of(inventory, host)), {}
+    parts = [one for one in inventory["services"].values() if one["role"] in (PRIMARY, REPLICA)]
+    for name in hosts:
+        for one in parts if hosts[name].get("fenced") and name != host else ():
+            if roles & set(one["clients"]):
+                rule = {"server": name, "address": hosts[name][one["network"]], "protocol": one["protocol"]}
+                found[name, one["port"]] = {**rule, "port": one["port"]}
+    return list(found.values())
+
+
 def _sources(inventory, host, service):
     clients = _clients(inventory, host, service)
     if clients == [WORLD]:
@@ -258,11 +281,16 @@ def _clients(inventory, host, service):
     # What every server offers, and the way into each, know no environments.
     if service["role"] == BASE or wanted & {BASE, GATEWAY}:
         return clients
-    serves = {
-        environment: service["role"] in roles_of(seen_from(inventory, environment), host)
-        for environment in environments(inventory)
-    }
+    serves = {one: _serves(inventory, one, host, service["role"]) for one in environments(inventory)}
     return [client for client in clients if serves[environment_of(inventory, client)]]
+
+
+def _serves(inventory, environment, host, role):
+    """Whether ``host`` plays ``role`` for the servers of ``environment``."""
+    # A replica is for those whom its primary is for.
+    if role == REPLICA:
+        return providers(inventory, environment).get(PRIMARY) == environment_of(inventory, host)
+    return role in roles_of(seen_from(inventory, environment), host)
 
 
 def listeners(inventory, host):
@@ -403,7 +431,7 @@ def slice_for(inventory, host):
         "roles": roles,
         "retired": retired_on(inventory, host),
         "peers": peers,
-        "firewall": {"allow": allow(inventory, host)},
+        "firewall": {"allow": allow(inventory, host), "refuse": refuse(inventory, host)},
         "slots": slots(inventory, host),
         "pools": all_pools(inventory),
         "clients": _client_addresses(inventory, host),

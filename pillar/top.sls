@@ -1,31 +1,21 @@
-{#- Which pillar a server gets follows from its authenticated id and the inventory, never from its grains. -#}
-{%- import_yaml 'inventory/hosts.yaml' as hosts %}
-{%- set masters = [] %}
-{%- for name, host in hosts.items() if 'salt_master' in host.roles %}{% do masters.append(name ~ '_master') %}{% endfor %}
-{%- if opts.id not in hosts and opts.id not in masters %}
-{{ raise("pillar/inventory/hosts.yaml: there is no server '" ~ opts.id ~ "'") }}
-{%- endif %}
-base:
-  {%- if opts.id in hosts %}
-  '{{ opts.id }}':
-    - inventory
-    - release
-    - operators
-    - hg
-    - secrets
-    - tls
-    - first_releases
-    {#- A replica is configured as its primary is, which it may have to replace: see insync_inventory.tuned_as. #}
-    {%- if 'mysql_replica' in hosts[opts.id].roles %}
-    - role.mysql_primary
-    {%- endif %}
-    {%- for role in ['base'] + hosts[opts.id].roles %}
-    - role.{{ role }}
-    {%- endfor %}
-    - settings
-    {%- if hosts[opts.id].environment is defined %}
-    - environment.{{ hosts[opts.id].environment }}
-    {%- endif %}
-  {%- else %}
-  {}
-  {%- endif %}
+#!py
+"""Which pillar a server gets follows from its authenticated id and the inventory, never from its grains."""
+
+import insync_inventory
+
+PARTS = ["inventory", "release", "operators", "hg", "secrets", "tls", "first_releases"]
+
+
+def run():
+    """Return the top of the server that asks; an id that is no server's raises insync_inventory.InventoryError."""
+    inventory = insync_inventory.load(f"{__opts__['pillar_roots']['base'][0]}/inventory")
+    hosts, name = inventory["hosts"], __opts__["id"]
+    # The master's own: nothing.
+    if name not in hosts and name in [f"{host}_master" for host in insync_inventory.hosts_with(inventory, "salt_master")]:
+        return {"base": {}}
+    # A replica is configured as its primary is, which it may have to replace.
+    roles = [f"role.{role}" for role in insync_inventory.tuned_as(inventory, name)]
+    environment = insync_inventory.environment_of(inventory, name)
+    other = [f"environment.{environment}"] if environment != insync_inventory.PRODUCTION else []
+    top = {name: [*PARTS, *roles, "settings", *other]}
+    return {"base": top}

@@ -1,5 +1,5 @@
 {#- Closed on both networks, but for what the inventory declares. -#}
-{%- from 'firewall/map.jinja' import allow, frozen, master with context %}
+{%- from 'firewall/map.jinja' import allow, frozen, master, refuse with context %}
 
 firewall-package:
   pkg.installed:
@@ -18,6 +18,7 @@ firewall-rules:
         allow: {{ allow | tojson }}
         frozen: {{ frozen }}
         master: {{ master }}
+        refuse: {{ refuse | tojson }}
     - require:
       - pkg: firewall-package
 

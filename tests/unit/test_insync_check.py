@@ -92,7 +92,7 @@ NEEDED = {
     "hg_server": "settings.yaml: ci.ci.engine: buildbot reads repositories, and no server plays 'hg_server'",
     "license": "services.yaml: license-blue.clients: no server plays 'license' for web_lb of production,",
     "mail_sink": "pillar/environment/staging.sls: conf.namespaces.mailer for staging: smtp.password: there is no",
-    "mysql_primary": "services.yaml: mysql.clients: no server plays 'mysql_primary' for web, license, mailer,",
+    "mysql_primary": "hosts.yaml: db-slave02.roles: replicas in production need exactly one server that plays",
     "pypi_server": "services.yaml: pypi.clients: no server plays 'pypi_server' for web, license, mailer,",
     "redirects": "zones.yaml: redirects.0.host: ct1 does not play 'redirects'",
     "redis": "services.yaml: redis.clients: no server plays 'redis' for web, periodic_mailer of",

@@ -4,6 +4,7 @@ import copy
 import subprocess
 
 import insync_inventory
+import insync_primaries
 import pytest
 import yaml
 
@@ -139,7 +140,7 @@ def test_the_slice_of_a_server(inventory):
     assert part["roles"] == ["base", "web"]
     assert list(part["peers"]) == ["gate", "web9", "web10", "lb"]
     assert part["peers"]["lb"] == {"private": "10.0.0.11", "fqdn": "lb.example.internal"}
-    assert part["firewall"] == {"allow": insync_inventory.allow(inventory, "web9")}
+    assert part["firewall"] == {"allow": insync_inventory.allow(inventory, "web9"), "refuse": []}
     assert part["sshd"] == {"port": 22, "permit_open": []}
     assert part["salt"] == {"master": "gate", "master_address": "10.0.0.2"}
     web = ["10.0.0.9", "10.0.0.10", "10.0.0.11"]
@@ -264,6 +265,54 @@ def test_load_refuses_what_it_cannot_read(inventory, tmp_path, text, message):
 def test_load_names_the_file_that_is_missing(tmp_path):
     with pytest.raises(insync_inventory.InventoryError, match="^networks.yaml: cannot be read: No such file"):
         insync_inventory.load(tmp_path)
+
+
+PAIR = {"db": _host(20, ["mysql_primary", "web"]), "db2": _host(21, ["mysql_replica"])}
+SQL = {"mysql": _service("mysql_primary", 3306, ["web", "mysql_replica"]), "copy": _service("mysql_primary", 3307, [])}
+
+
+@pytest.fixture
+def pair(inventory, tmp_path):
+    """Where an inventory with two databases is, and a function that keeps which of them is the primary."""
+    inventory["hosts"] |= copy.deepcopy(PAIR)
+    inventory["services"] |= copy.deepcopy(SQL)
+    _write(tmp_path, inventory)
+    return lambda **kept: (
+        insync_primaries.write("production", file=tmp_path / "kept", **kept) if kept else None,
+        insync_inventory.load(tmp_path, tmp_path / "kept"),
+    )[1]
+
+
+def test_the_primary_is_the_one_that_was_switched_to_last(pair):
+    assert pair()["hosts"]["db2"]["roles"] == ["mysql_replica"]
+    switched = pair(primary="db2")
+    assert switched["hosts"]["db"]["roles"] == ["mysql_replica", "web"]
+    assert switched["hosts"]["db2"]["roles"] == ["mysql_primary"]
+    assert list(insync_inventory.endpoints(switched)["mysql"]["hosts"]) == ["db2"]
+    assert pair(primary="db")["hosts"]["db"]["roles"] == ["mysql_primary", "web"]
+
+
+def test_a_fenced_database_is_reached_by_none_of_its_clients(pair):
+    switched = pair(primary="db2", fenced=["db"])
+    refused = [{"server": "db", "address": "10.0.0.20", "protocol": "tcp", "port": 3306}]
+    found = {host: insync_inventory.refuse(switched, host) for host in ("web9", "db", "db2", "gate")}
+    assert found == {"web9": refused, "db": [], "db2": [], "gate": []}
+    assert insync_inventory.refuse(pair(primary="db2"), "web9") == []
+
+
+@pytest.mark.parametrize(
+    ("primary", "message"), [("web9", "web9 is the primary of production since"), ("gone", "gone is the primary")]
+)
+def test_a_primary_that_hosts_yaml_does_not_know_as_a_database_is_told(pair, primary, message):
+    with pytest.raises(insync_inventory.InventoryError, match=f"{message}.*gives it neither"):
+        pair(primary=primary)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"production": {}}', '{"production": {"primary": 1, "fenced": []}}'])
+def test_what_is_kept_and_cannot_be_read_is_told(pair, tmp_path, text):
+    (tmp_path / "kept").write_text(text)
+    with pytest.raises(insync_inventory.InventoryError, match="kept: it is damaged"):
+        pair()
 
 
 def test_a_hint_is_given_only_for_what_is_near():
