@@ -128,6 +128,9 @@ def replication_changes(query, wanted):
             reason = f"it is open for writes, and no replica of {wanted['source']}"
             raise DatabaseError(f"{reason}; 'salt-run insync.switchover_db' or 'insync.rejoin_db' makes it one")
         changes["read_only"] = {"old": False, "new": True}
+    if int(query.variable("rpl_semi_sync_master_enabled")):
+        # As a former primary it would wait for a replica of its own with all that it applies.
+        changes["semi_sync_master"] = {"old": True, "new": False}
     for setting, (shown, _, fixed) in _SETTINGS.items():
         old, new = found.get(shown), wanted[setting] if fixed is None else fixed
         if str(old) != str(new):
@@ -149,13 +152,15 @@ def replicate(query, wanted, password, seed, changes):
     password (str): of the account. seed (dict or None): the marker of this server's data.
     """
     query("SET GLOBAL read_only = ON")
+    if "semi_sync_master" in changes:
+        query("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
     begun = bool(insync_mariadb.replication(query))
     if not begun:
         if not seed:
             raise DatabaseError("its data is of unknown origin; nothing was changed")
         # Of a primary that was a replica once, the copy tells that old position too.
         query("SET GLOBAL gtid_slave_pos = %s", insync_gtid.later(seed["gtid"], query.variable("gtid_current_pos")))
-    if changes.keys() - _THREADS.keys() - {"read_only"}:
+    if changes.keys() - _THREADS.keys() - {"read_only", "semi_sync_master"}:
         query("STOP SLAVE")
         given = {key: value for _, key, value in _settings(wanted)} | {"MASTER_PASSWORD": password}
         words = ", ".join(f"{key} = {'slave_pos' if key == 'MASTER_USE_GTID' else '%s'}" for key in given)

@@ -5,7 +5,13 @@ import insync_inventory
 import insync_mariadb
 
 _THREADS = {"receiver": "Slave_IO_Running", "applier": "Slave_SQL_Running"}
-_AGE = "SELECT server, TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6)) / 1000000 FROM insync_fleet.heartbeat"
+_AGE = (
+    "SELECT server, TIMESTAMPDIFF(MICROSECOND, at, UTC_TIMESTAMP(6)) / 1000000, semi_sync FROM insync_fleet.heartbeat"
+)
+_COLUMN = (
+    "SELECT COUNT(*) FROM information_schema.columns"
+    " WHERE table_schema = 'insync_fleet' AND table_name = 'heartbeat' AND column_name = 'semi_sync'"
+)
 
 
 def declared(pillar):
@@ -26,8 +32,8 @@ def seen(query):
     """
     Return what the server of ``query`` (insync_mariadb.Query) is (dict).
 
-    version, uptime (seconds), writable (bool), fenced (bool), gtid (dict: current, binlog, applied), clients (sessions
-    of others than replicas and root), heartbeat (dict: server that wrote it, age in seconds; None if none has come),
+    version, uptime (seconds), writable (bool), fenced (bool), gtid (dict: current, binlog, applied, history), clients (sessions
+    of others than replicas and root), heartbeat (dict, see ``heartbeat``),
     semi_sync (dict), replicas (addresses), replication (dict; None if it is set up as nobody's replica).
     Raises insync_mariadb.DatabaseError.
     """
@@ -40,6 +46,8 @@ def seen(query):
             "current": query.variable("gtid_current_pos"),
             "binlog": query.variable("gtid_binlog_pos"),
             "applied": query.variable("gtid_slave_pos"),
+            # The last of each server that wrote into its log: what is part of its history.
+            "history": query.variable("gtid_binlog_state"),
         },
         "clients": _clients(query),
         "heartbeat": heartbeat(query),
@@ -50,10 +58,13 @@ def seen(query):
 
 
 def heartbeat(query):
-    """Return who wrote the newest heartbeat that is here, and how many seconds ago (dict), None if there is none."""
-    wanted = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'insync_fleet'"
-    rows = query(_AGE) if query.value(wanted) else []
-    return {"server": rows[0][0], "age": round(float(rows[0][1]), 1)} if rows else None
+    """
+    Return the newest heartbeat that is here (dict), None if there is none.
+
+    server: who wrote it. age: how many seconds ago. semi_sync: whether what was answered then was on a replica too.
+    """
+    rows = query(_AGE) if query.value(_COLUMN) else []
+    return {"server": rows[0][0], "age": round(float(rows[0][1]), 1), "semi_sync": bool(rows[0][2])} if rows else None
 
 
 def _clients(query):

@@ -52,3 +52,26 @@ def missing(position, history):
         for (domain, server), number in sorted(parse(position).items())
         if known.get((domain, server), 0) < number
     ]
+
+
+def text(position):
+    """Return ``position`` (str) as it may stand in a statement, without anything else. Raises GtidError."""
+    return ",".join(f"{domain}-{server}-{number}" for (domain, server), number in parse(position).items())
+
+
+def before(lacking, own, history):
+    """
+    Return where what is only in one history begins: the last GTIDs (str) that both have, of the domains of ``lacking``.
+
+    lacking (list of str): of ``missing``. own, history (str): the @@gtid_binlog_state of that one, and of the other.
+    "" if they share nothing there. Raises GtidError.
+    """
+    here, there, found = parse(own), parse(history), {}
+    for domain in sorted({next(iter(parse(one)))[0] for one in lacking}):
+        shared = [
+            (min(number, there[key]), key[1]) for key, number in here.items() if key[0] == domain and key in there
+        ]
+        if shared:
+            number, server = max(shared)
+            found[domain] = f"{domain}-{server}-{number}"
+    return ",".join(found.values())

@@ -43,12 +43,13 @@ def _refusal(reason, node):
     return yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
 
 
-def load(directory, primaries=insync_primaries.FILE):
+def load(directory, primaries=None):
     """
     Read the inventory.
 
     directory (str or pathlib.Path): where hosts.yaml and the other files are.
-    primaries (str or pathlib.Path): where ct1 keeps which database was made the primary since; elsewhere there is none.
+    primaries (str or pathlib.Path): where it is kept which database was made the primary since, if not in
+        insync_primaries.FILE of ct1.
 
     Returns a dict with the keys networks, hosts, services and zones, each what its file says, but for that.
     Raises InventoryError for a file that is missing, no YAML, or no mapping; what is in it is for ``problems``.

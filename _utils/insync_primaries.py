@@ -16,12 +16,13 @@ class PrimaryError(ValueError):
     """What is kept cannot be read, or names a server that cannot be the primary; the message says which."""
 
 
-def read(file=FILE):
+def read(file=None):
     """
     Return ``{environment: {"primary": server, "fenced": [servers], ...}}`` (dict), {} if there was no switch.
 
-    file (str or pathlib.Path). Raises PrimaryError if it is there and cannot be read.
+    file (str or pathlib.Path): FILE if left out. Raises PrimaryError if it is there and cannot be read.
     """
+    file = file or FILE
     try:
         text = pathlib.Path(file).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -38,13 +39,14 @@ def read(file=FILE):
     return found
 
 
-def write(environment, primary, fenced=(), file=FILE, **facts):
+def write(environment, primary, fenced=(), file=None, **facts):
     """
     Keep that ``primary`` (str) is the primary of ``environment`` (str) from now on.
 
     fenced (iterable of str): servers that nobody may reach as a database. facts: what else is worth knowing.
     Raises OSError, or PrimaryError; what was kept stays then.
     """
+    file = file or FILE
     one = {"primary": primary, "fenced": sorted(fenced), **facts}
     insync_files.replace(file, json.dumps({**read(file), environment: one}, indent=2) + "\n")
 

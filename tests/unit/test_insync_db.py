@@ -29,7 +29,7 @@ class Server:
 
     def __init__(self, slave=None, dump=(), **variables):
         self.slave, self.dump, self.told = slave, dump, []
-        self.variables = {"read_only": 1, "gtid_current_pos": "", **variables}
+        self.variables = {"read_only": 1, "gtid_current_pos": "", "rpl_semi_sync_master_enabled": 0, **variables}
 
     def __call__(self, statement, *arguments):
         if "processlist" in statement:

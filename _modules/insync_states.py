@@ -1,0 +1,38 @@
+"""States of single components, for verbs on ct1 that have to know whether all went well."""
+
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "insync_states"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def apply(*components):
+    """
+    Apply the states of components, with the pillar as it is now, which the minion keeps.
+
+    components (str): such as ``firewall``.
+
+    Returns the ids of the states that changed something (list of str). Raises CommandExecutionError with what the first
+    failed state says.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db insync_states.apply mariadb firewall
+    """
+    __salt__["saltutil.refresh_pillar"](wait=True)
+    found = __salt__["state.apply"](",".join(components), queue=True)
+    if not isinstance(found, dict):
+        raise CommandExecutionError(" ".join(map(str, found))[:500])
+    failed = sorted(
+        (one for one in found.values() if one["result"] is False), key=lambda one: one.get("__run_num__", 0)
+    )
+    if failed:
+        # Those that only wait for it say less.
+        first = next((one for one in failed if not one["comment"].startswith("One or more requisite")), failed[0])
+        raise CommandExecutionError(f"{first.get('__id__', 'state')}: {' '.join(first['comment'].split())[:500]}")
+    return sorted(one["__id__"] for one in found.values() if one["changes"])
