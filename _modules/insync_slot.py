@@ -81,6 +81,38 @@ def lock(app, release):
 
 
 @_told
+def writes(app, seconds=30):
+    """
+    See that an application's release in service here can write: it is asked for what pillar declares as such a request.
+
+    app (str): the application. seconds (float): for how long it may take until it does, as after a switch of its
+    database.
+
+    Returns its answer's status (int), None if pillar declares no such request. Raises CommandExecutionError with its
+    last answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web02 insync_slot.writes web
+    """
+    facts, slots = _app(app)
+    asked = facts.get("writes")
+    if not asked:
+        return None
+    url = _url(facts, slots.slots[_in_service(slots, app)["slot"]], asked["path"])
+    deadline = time.monotonic() + float(seconds)
+    while True:
+        status, said = insync_http.post(url, asked["form"], ca=facts["ca"])
+        if status in asked["good"]:
+            return status
+        if time.monotonic() > deadline:
+            raise CommandExecutionError(f"POST {url}: {status or ''} {' '.join(said.split())[:300]}")
+        time.sleep(0.2)
+
+
+@_told
 def build(app, pins, test=False):
     """
     Build the virtualenv of a release, unless it is here already; those of old ones are removed before.

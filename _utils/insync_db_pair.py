@@ -108,7 +108,8 @@ def in_step(found, pair, to):
         raise Refused(f"{pair.primary} is {why}; nothing was done. 'salt {pair.primary} insync.db_status' tells more")
     for thread in ("receiver", "applier"):
         if new["replication"][thread] != "Yes":
-            raise Refused(f"{to}: the {thread} does not run: {new['replication']['error'] or 'stopped'}; nothing was done")
+            why = new["replication"]["error"] or "it was stopped"
+            raise Refused(f"{to}: the {thread} does not run: {why}; nothing was done")
     if not old["semi_sync"]["on"] or not new["replication"]["semi_sync"]:
         raise Refused(f"semi-synchronous replication is off: {to} may lack what was answered; nothing was done")
     beat = new["heartbeat"]

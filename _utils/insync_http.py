@@ -38,10 +38,21 @@ def get(url, ca=None):
 
     ca: as for ``wait_for``. The text is what the first 2000 bytes say.
     """
+    return _asked("GET", url, ca)
+
+
+def post(url, form, ca=None):
+    """Send ``form`` (dict of str) to ``url`` (str) once; otherwise as ``get``."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return _asked("POST", url, ca, urllib.parse.urlencode(form), headers)
+
+
+def _asked(method, url, ca, body=None, headers=None):
     parts = urllib.parse.urlsplit(url)
     connection = _connection(parts, ca)
     try:
-        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, answer.read(2000).decode(errors="replace")
     except (OSError, http.client.HTTPException) as exc:

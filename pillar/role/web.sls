@@ -10,5 +10,7 @@ apps:
     credentials: {conf_token: 'conf_server:web_token'}
     # A release that does not answer these with 200 is not asked by anybody else.
     smoke: [/, /version]
+    # How it is seen that it can write to its database: an address signs up, and is refused as taken after the first time.
+    writes: {path: /signup, form: {email: database-check@insynchq.com}, good: [201, 409]}
     settings: {namespace: web}
     memory_max: 512M

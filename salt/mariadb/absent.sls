@@ -33,5 +33,6 @@ mariadb-absent-files:
       - /etc/systemd/system/mariadb-donor@.service
       - /usr/local/sbin/insync-mariadb-donor
       - /usr/local/sbin/insync-mariadb-primary
+      - /usr/local/sbin/insync-mariadb-role
     - require:
       - insync_package: mariadb-absent-packages

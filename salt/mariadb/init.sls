@@ -1,5 +1,5 @@
 {#- The database: reached by declared accounts over TLS, every commit on disk and in the binary log before its answer. -#}
-{%- from 'mariadb/map.jinja' import listen, mariadb, paired, primary, server_id, socket with context %}
+{%- from 'mariadb/map.jinja' import host, listen, mariadb, paired, primary, server_id, socket with context %}
 include:
   - fleet_ca
 {%- if primary %}
@@ -60,6 +60,18 @@ mariadb-role-config:
         primary: {{ primary }}
     - require:
       - pkg: mariadb-package
+{%- if paired %}
+
+mariadb-role-program:
+  file.managed:
+    - name: /usr/local/sbin/insync-mariadb-role
+    - source: salt://mariadb/files/role
+    - user: root
+    - group: root
+    - mode: '0755'
+    - require_in:
+      - file: mariadb-unit
+{%- endif %}
 
 mariadb-unit:
   file.managed:
@@ -72,6 +84,8 @@ mariadb-unit:
     - makedirs: True
     - context:
         mariadb: {{ mariadb | tojson }}
+        name: {{ host }}
+        paired: {{ paired }}
 
 mariadb-service:
   insync_unit.running:

@@ -10,6 +10,13 @@ mariadb-writable:
       - insync_unit: mariadb-service
     - require_in:
       - insync_mysql: mariadb-databases
+{#- Of a server that was a replica. #}
+{%- for unit in ['mariadb-backup-binlogs.timer', 'mariadb-backup-logical.timer', 'mariadb-backup-physical.timer'] %}
+
+mariadb-no-{{ unit }}:
+  insync_unit.absent:
+    - name: {{ unit }}
+{%- endfor %}
 
 mariadb-primary-program:
   file.managed:
