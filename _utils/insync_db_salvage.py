@@ -81,7 +81,7 @@ def write(folder, files, start, name, known=""):
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{name}.sql"
     begin = [f"--start-position={start}"] if start else []
-    with file.open("wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
+    with open(file, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as target:
         try:
             insync_pipe.run([["mariadb-binlog", "--verbose", *begin, *map(str, files)]], target=target)
         except insync_pipe.PipeError as exc:

@@ -32,9 +32,9 @@ def seen(query):
     """
     Return what the server of ``query`` (insync_mariadb.Query) is (dict).
 
-    version, uptime (seconds), writable (bool), fenced (bool), gtid (dict: current, binlog, applied, history), clients (sessions
-    of others than replicas and root), heartbeat (dict, see ``heartbeat``),
-    semi_sync (dict), replicas (addresses), replication (dict; None if it is set up as nobody's replica).
+    version, uptime (seconds), writable (bool), fenced (bool), gtid (dict: current, binlog, applied, history), clients
+    (sessions of others than replicas and root), heartbeat (dict, see ``heartbeat``), semi_sync (dict), replicas
+    (addresses), replication (dict; None if it is set up as nobody's replica).
     Raises insync_mariadb.DatabaseError.
     """
     return {
