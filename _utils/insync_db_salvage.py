@@ -54,16 +54,20 @@ def salvage(query, history, folder=FOLDER):
         if lost:
             raise DatabaseError(f"{', '.join(sorted(lost))}: in no binary log that is left; nothing was changed")
         found.append(one)
-    found += _cut(folder, own, history)
+    found += _cut(folder, query.variable("gtid_binlog_pos"), f"{own},{history}")
     _record(folder, only)
     return found
 
 
-def _cut(folder, own, history):
-    """What was cut off at a start, which no replica has confirmed."""
+def _cut(folder, end, known):
+    """What was cut off at a start, which no replica has confirmed; ``end``: where the log has ended since."""
     for log in sorted((folder / CUT).glob("*")):
-        start = insync_gtid.before([*filter(None, own.split(","))], own, history)
-        one = write(folder, [log], start, f"cut-{log.name}", known=f"{own},{history}")
+        name = f"cut-{log.name}"
+        try:
+            one = write(folder, [log], end, name, known)
+        except DatabaseError:
+            # It has gone on since: then all that was in that log.
+            one = write(folder, [log], "", name, known)
         if one["transactions"]:
             yield one
         else:

@@ -235,6 +235,46 @@ def test_as_the_primary_it_keeps_what_nobody_has_confirmed_and_that_is_seen(pair
         assert insync_db_salvage.logs(query)[-1].exists()
 
 
+@pytest.mark.skipif(not shutil.which("mariadb-binlog"), reason="of MariaDB, only its server is installed here")
+@pytest.mark.parametrize("role", ["MASTER", "SLAVE"])
+def test_what_only_the_former_primary_has_is_in_a_file_before_its_data_goes(pair, role, tmp_path):
+    one, two = pair
+    write(one, range(5))
+    with two.query() as query:
+        query("STOP SLAVE IO_THREAD")
+    # Answered by one alone, whose patience has ended.
+    write(one, range(5, 12))
+    with one.query() as query:
+        query("UPDATE d.t SET id = 100 WHERE id = 11")
+        query("FLUSH BINARY LOGS")
+        query("DELETE FROM d.t WHERE id = 10")
+        log = insync_db_salvage.logs(query)[-1]
+    with two.query() as query:
+        insync_db_part.received(query, 10)
+        insync_db_part.promote(query)
+        history = query.variable("gtid_binlog_state")
+    write(two, [20])
+    kept = tmp_path / "kept"
+    one.kill()
+    if role == "SLAVE":
+        # As its unit does it before.
+        (kept / "cut").mkdir(parents=True)
+        shutil.copyfile(log, kept / "cut" / log.name)
+    one.start(role)
+    with one.query() as query:
+        before = query.variable("gtid_binlog_pos")
+        found = insync_db_salvage.salvage(query, history, kept)
+        lacking = insync_db_salvage.lacking(query, history)
+        assert lacking == [before] and all(one["transactions"] for one in found)
+        # Of what was cut off, too; what was committed and is still there is in the first one.
+        assert len({gtid for one in found for gtid in one["transactions"]}) == 9
+        assert found[0]["rows"] == (9 if role == "MASTER" else 9 - (found[1]["rows"] if found[1:] else 0))
+        print(found, lacking)
+        assert insync_db_salvage.salvage(query, history, kept)[:1] == found[:1], "again, it is the same"
+        insync_db_salvage.give_up(query, history, tmp_path, kept)
+    assert (tmp_path / ".insync-seeding").exists()
+
+
 def test_the_status_tells_what_a_failover_goes_by(pair):
     one, two = pair
     with one.query() as query:
