@@ -2,7 +2,11 @@
 
 import copy
 
+import insync_primaries
 import pytest
+
+from lab.compile import compile_host
+from lab.paths import ROOT
 
 PAIR = ("db", "db-slave02")
 ALONE = "staging"
@@ -65,3 +69,45 @@ def test_who_verifies_backups_makes_none(compiled):
     assert verifier not in PAIR
     recipients = compiled["db-slave02"]["pillar"]["mariadb"]["backup"]["recipients"]
     assert len(set(recipients.values())) == 2
+
+
+@pytest.fixture(scope="module")
+def switched(site, tmp_path_factory):
+    """The pair, and one of its clients, after db was lost and db-slave02 became the primary."""
+    file = tmp_path_factory.mktemp("primaries") / "primaries.json"
+    insync_primaries.write("production", "db-slave02", ["db"], file=file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(insync_primaries, "FILE", file)
+        return {server: compile_host(ROOT, site, server) for server in (*PAIR, "web02", "ct1", ALONE)}
+
+
+def test_after_a_switch_each_has_the_others_part(compiled, switched):
+    former, present = PAIR
+    for server, before in ((former, present), (present, former)):
+        assert states(switched, server).keys() == states(compiled, before).keys()
+        # Nothing that it would be restarted for.
+        assert config(switched, server) == config(compiled, server)
+    assert states(switched, former)["mariadb-replication"]["source"] == "db-slave02.insync.internal"
+    assert set(states(switched, present)["mariadb-accounts"]["accounts"]["replica"]["hosts"]) == set(
+        states(compiled, former)["mariadb-accounts"]["accounts"]["replica"]["hosts"]
+    )
+
+
+def test_after_a_switch_everybody_is_told_where_the_primary_is_and_kept_from_the_lost_one(compiled, switched):
+    assert list(switched["web02"]["pillar"]["endpoints"]["mysql"]["hosts"]) == ["db-slave02"]
+    assert list(switched["ct1"]["pillar"]["endpoints"]["mysql"]["hosts"]) == ["db-slave02"]
+    rules = {chunk["__id__"]: chunk for chunk in switched["web02"]["low"]}["firewall-rules"]["rendered"]
+    lost = switched["db"]["pillar"]["host"]["private"]
+    assert f'ip daddr {lost} tcp dport 3306 reject with tcp reset comment "db"' in rules
+    assert not any("chain fence" in chunk.get("rendered", "") for chunk in compiled["web02"]["low"])
+    # Another environment has its own.
+    for name in ("mysql", "mysql-copy"):
+        assert switched[ALONE]["pillar"]["endpoints"].get(name) == compiled[ALONE]["pillar"]["endpoints"].get(name)
+    assert switched[ALONE]["pillar"]["firewall"]["refuse"] == []
+
+
+def test_the_clients_may_enter_the_replica_before_it_is_the_primary(compiled):
+    rules = {server: compiled[server]["pillar"]["firewall"]["allow"] for server in PAIR}
+    primary, replica = (next(rule["sources"] for rule in rules[server] if rule["port"] == 3306) for server in PAIR)
+    own = compiled["db-slave02"]["pillar"]["host"]["private"]
+    assert set(primary) - {own} == set(replica)
