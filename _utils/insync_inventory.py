@@ -258,8 +258,10 @@ def refuse(inventory, host):
     """
     hosts, roles, found = inventory["hosts"], set(roles_of(inventory, host)), {}
     parts = [one for one in inventory["services"].values() if one["role"] in (PRIMARY, REPLICA)]
-    for name in hosts:
-        for one in parts if hosts[name].get("fenced") and name != host else ():
+    of = providers(inventory, environment_of(inventory, host)).get(PRIMARY)
+    fenced = [name for name in hosts if hosts[name].get("fenced") and environment_of(inventory, name) == of]
+    for name in fenced:
+        for one in parts if name != host else ():
             if roles & set(one["clients"]):
                 rule = {"server": name, "address": hosts[name][one["network"]], "protocol": one["protocol"]}
                 found[name, one["port"]] = {**rule, "port": one["port"]}
