@@ -25,6 +25,17 @@ updates as fast as they can; *half* counts looks that found anything but one pub
 | drill | customer | publications | looks | failed | half |
 |---|---|---|---|---|---|
 """
+DATABASES = ROOT / "docs" / "database-drills.md"
+DATABASES_HEAD = """# Drills of the databases
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. The same
+drills run in every `make test`, smaller. Eight writers on web02 write all the time, each row in a transaction; *lost*
+counts rows that were answered and are not there afterwards, *only there* those that only the former primary had.
+*first write* is the time from the command to the first answer of the new primary.
+
+| drill | answered | lost | only there | first write, s | verb, s |
+|---|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -32,7 +43,7 @@ class Drills:
 
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
-        self.full, self.releases, self.repositories = full, [], []
+        self.full, self.releases, self.repositories, self.databases = full, [], [], []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -53,10 +64,18 @@ class Drills:
         """Keep what a customer of the repositories saw: two names (str), and four numbers as the page has them."""
         self.repositories.append([name, customer, publications, looks, failed, half])
 
+    def note_database(self, name, answered, lost, errant, first, seconds):
+        """Keep what writers saw of a switch: a name (str), and five numbers as the page has them."""
+        self.databases.append([name, answered, lost, errant, round(first, 1), round(seconds, 1)])
+
     def write(self):
         """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
-        pages = [(RELEASES, RELEASES_HEAD, self.releases), (REPOSITORIES, REPOSITORIES_HEAD, self.repositories)]
+        pages = [
+            (RELEASES, RELEASES_HEAD, self.releases),
+            (REPOSITORIES, REPOSITORIES_HEAD, self.repositories),
+            (DATABASES, DATABASES_HEAD, self.databases),
+        ]
         for page, head, rows in pages:
             lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]
             if rows:

@@ -142,10 +142,16 @@ def test_a_release_verb_that_cannot_be_says_why(run, minions, arguments, message
     "arguments, message",
     [
         (("insync.switchover_db", "web02"), "web02 has no database of a pair; nothing was done"),
-        (("insync.switchover_db", "db-slave2", "test=True"), "there is no server 'db-slave2'; did you mean 'db-slave02'?"),
+        (
+            ("insync.switchover_db", "db-slave2", "test=True"),
+            "there is no server 'db-slave2'; did you mean 'db-slave02'?",
+        ),
         (("insync.switchover_db", "db-slave02", "test=True"), "the primary does not answer: db: no answer"),
         (("insync.failover_db", "db-slave02", "test=True"), "db-slave02: no answer; is it down, or its salt-minion?"),
-        (("insync.failover_db", "db-slave02", "accept_los=True"), "accept_los=True: no option; there is accept_loss, test"),
+        (
+            ("insync.failover_db", "db-slave02", "accept_los=True"),
+            "accept_los=True: no option; there is accept_loss, test",
+        ),
         (("insync.failover_db", "db-slave02", "accept_loss=perhaps"), "accept_loss=perhaps: is neither True nor False"),
         (("insync.rejoin_db", "db", "test=True"), "db is the declared primary; nothing was done"),
         (("insync.rejoin_db", "db", "db-slave02"), "db-slave02: one word too many"),

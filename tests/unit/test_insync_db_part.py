@@ -136,7 +136,9 @@ def former(monkeypatch, tmp_path):
         target.write(DUMP)
 
     monkeypatch.setattr(insync_pipe, "run", dump)
-    server = Former(log_bin_basename=str(tmp_path / "mariadb-bin"), gtid_binlog_state="0-17-100", gtid_binlog_pos="0-17-98")
+    server = Former(
+        log_bin_basename=str(tmp_path / "mariadb-bin"), gtid_binlog_state="0-17-100", gtid_binlog_pos="0-17-98"
+    )
     server.asked = asked
     return server
 

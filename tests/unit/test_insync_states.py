@@ -9,7 +9,13 @@ from lab.paths import ROOT
 
 GOOD = {"__id__": "firewall-rules", "result": True, "changes": {"diff": "x"}, "comment": "updated"}
 SAME = {"__id__": "firewall-loaded", "result": True, "changes": {}, "comment": "as declared"}
-BROKEN = {"__id__": "mariadb-seeded", "result": False, "changes": {}, "comment": "it has\n transactions", "__run_num__": 3}
+BROKEN = {
+    "__id__": "mariadb-seeded",
+    "result": False,
+    "changes": {},
+    "comment": "it has\n transactions",
+    "__run_num__": 3,
+}
 AFTER = {"__id__": "mariadb-service", "result": False, "changes": {}, "comment": "One or more requisite failed: x"}
 
 
