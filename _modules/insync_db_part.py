@@ -182,3 +182,18 @@ def give_up(history):
     with insync_mariadb.local() as query:
         insync_db_salvage.give_up(query, history, insync_mariadb.DATA)
     return True
+
+
+def answered_by(address, port):
+    """
+    Tell whether a MariaDB answers this server.
+
+    address (str), port (int): where. Returns a bool.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt web02 insync_db.answered_by 10.132.1.17 3306
+    """
+    return insync_db_part.answered_by(address, port)

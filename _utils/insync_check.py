@@ -26,7 +26,11 @@ def problems(checkout, site):
     found = insync_inventory.problems(directory, roles_dir=roles_dir)
     if found:
         return found
-    inventory = insync_inventory.load(directory)
+    try:
+        inventory = insync_inventory.load(directory)
+    except insync_inventory.InventoryError as exc:
+        # The files are in order: it is who was made the primary of a database since.
+        return [str(exc)]
     known = sorted(insync_inventory.known_roles(inventory, roles_dir))
     return _site_problems(inventory, known, [str(checkout / "pillar"), str(site)])
 

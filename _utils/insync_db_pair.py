@@ -27,6 +27,9 @@ class Pair:
     web: tuple
     # Those that nobody may reach, since a switch that they know nothing of.
     fenced: tuple
+    # Where the primary answers its clients.
+    address: str = ""
+    port: int = 0
 
     @property
     def servers(self):
@@ -58,6 +61,8 @@ def pair_of(inventory, server):
         tuple(insync_inventory.hosts_with(seen, CONF)),
         tuple(name for name in own if WEB in hosts[name]["roles"]),
         tuple(name for name in own if hosts[name].get("fenced")),
+        hosts[primaries[0]]["private"],
+        inventory["services"][SERVICE]["port"],
     )
 
 
@@ -126,7 +131,7 @@ def evidence(found, primary):
     acknowledged_loss: none, or possible; why (str): the reason.
 
     While semi-synchronous replication was on at the last heartbeat, and that is younger than the time for which the
-    primary waits, it cannot have gone on alone, whatever has become of it.
+    primary waits, it cannot have gone on alone, whatever has become of it; ``unreached`` tells of the time after.
     """
     # Both have one configuration: so long the primary waits for its replica before it goes on alone.
     beat, window = found["heartbeat"], found["semi_sync"]["timeout_ms"] / 1000
@@ -135,12 +140,25 @@ def evidence(found, primary):
     told = f"the last heartbeat of {primary} came {beat['age']:.1f} s ago"
     if not beat["semi_sync"]:
         return _possible(f"semi-synchronous replication was off: {told} and said so")
+    if beat["age"] < -1:
+        return _possible(f"the clocks of {primary} and its replica differ by {-beat['age']:.0f} s or more")
     if found["uptime"] < beat["age"]:
         return _possible(f"the replica was started anew since, and may have lost what it had confirmed: {told}")
     if beat["age"] > window:
         return _possible(f"{told}, and after {window:.0f} s without a replica it goes on alone")
     why = f"semi-synchronous replication was on: {told} and said so, and for {window:.0f} s it waits for its replica"
     return {"acknowledged_loss": "none", "why": why}
+
+
+def unreached(loss, reaching, silent, primary):
+    """
+    Return ``loss`` (dict, of ``evidence``) in the light of the primary's clients: only they are answered.
+
+    reaching, silent (lists of str): those whom ``primary`` (str) still answers, and those of whom that is not known.
+    """
+    why = [f"{', '.join(reaching)}: {primary} still answers there, and may go on alone"] if reaching else []
+    why += [f"{', '.join(silent)}: no answer, so nobody can keep it from writing to {primary}"] if silent else []
+    return {"acknowledged_loss": "possible", "why": "; ".join([*why, loss["why"]])} if why else loss
 
 
 def _possible(why):

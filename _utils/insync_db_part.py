@@ -1,5 +1,6 @@
 """The part of one server in a switch of the primary: closed, caught up, opened; each step as good twice as once."""
 
+import socket
 import time
 
 import insync_db
@@ -121,3 +122,13 @@ def start(seconds=60):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+def answered_by(address, port, seconds=1):
+    """Return whether a server at ``address`` (str), ``port`` (int) greets who connects, within ``seconds`` (bool)."""
+    try:
+        with socket.create_connection((address, int(port)), seconds) as connection:
+            connection.settimeout(seconds)
+            return bool(connection.recv(1))
+    except OSError:
+        return False

@@ -109,11 +109,9 @@ class Switch:
             found = self._status(old)
             self._gone(found, old, to)
             near = self._near(old)
-            silent = self._silent(self.pair.clients)
+            reaching, silent = self._clients()
+            loss = insync_db_pair.unreached(loss, reaching, silent, old)
             self._answer(self.pair.conf)
-        if silent:
-            reason = f"{', '.join(silent)}: no answer, so nobody can keep it from writing to {old}"
-            loss = {"acknowledged_loss": "possible", "why": "; ".join([reason, loss["why"]])}
         if loss["acknowledged_loss"] != "none" and not accept_loss:
             raise Refused(f"what was answered may be lost: {loss['why']}; nothing was done. accept_loss=True does it")
         if self.test:
@@ -282,6 +280,15 @@ class Switch:
         except insync_jobs.JobError as exc:
             return sorted(exc.failed)
         return []
+
+    def _clients(self):
+        """Return the clients whom the primary still answers, and those who do not say (lists of str)."""
+        silent, arguments = [], (self.pair.address, self.pair.port)
+        try:
+            answers = self.jobs.look(list(self.pair.clients), "insync_db.answered_by", *arguments)
+        except insync_jobs.JobError as exc:
+            answers, silent = exc.answers, sorted(exc.failed)
+        return sorted(server for server, reached in answers.items() if reached), silent
 
     def _answering(self, servers):
         silent = self._silent(servers)

@@ -6,6 +6,7 @@ import shutil
 import insync_check
 import insync_fleet_page
 import insync_inventory
+import insync_primaries
 import pytest
 import yaml
 
@@ -48,6 +49,16 @@ def test_a_broken_inventory_is_told_before_the_site(copies):
     found = insync_check.problems(checkout, site)
     assert found and all(line.startswith("hosts.yaml: ") for line in found)
     assert "colour" in found[0]
+
+
+def test_a_primary_that_the_inventory_does_not_know_is_told(copies, tmp_path, monkeypatch):
+    """The secrets of each server's part have to be there after a switch, too."""
+    monkeypatch.setattr(insync_primaries, "FILE", tmp_path / "primaries.json")
+    insync_primaries.write("production", "db-slave02", ["db"])
+    assert insync_check.problems(*copies) == []
+    insync_primaries.write("production", "web02")
+    (found,) = insync_check.problems(*copies)
+    assert found.startswith("web02 is the primary of production since the last switch")
 
 
 def test_a_lock_that_pins_nothing_and_one_of_nobody_are_told(copies):

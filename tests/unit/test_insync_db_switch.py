@@ -38,9 +38,10 @@ class Fleet:
     def __init__(self, **found):
         self.found = copy.deepcopy({"db": OPEN, "db2": FOLLOWS, **found})
         self.silent, self.wrong, self.told, self.kept, self.salvaged = set(), {}, [], [], []
+        self.reached = set()
 
-    def look(self, servers, function):
-        return self._answer(servers, function, ())
+    def look(self, servers, function, *arguments):
+        return self._answer(servers, function, arguments)
 
     def call(self, servers, function, *arguments, **keywords):
         self.told.append((",".join(servers), function.partition(".")[2], *arguments))
@@ -55,10 +56,14 @@ class Fleet:
         failed |= {server: self.wrong[server, function] for server in servers if (server, function) in self.wrong}
         if function == "insync.db_status":
             failed |= {server: self.found[server] for server in servers if isinstance(self.found[server], str)}
-        if failed:
-            raise insync_jobs.JobError(function, failed, {})
         act = getattr(self, function.replace(".", "_"), lambda server, *arguments: True)
-        return {server: act(server, *arguments) for server in servers}
+        answers = {server: act(server, *arguments) for server in servers if server not in failed}
+        if failed:
+            raise insync_jobs.JobError(function, failed, answers)
+        return answers
+
+    def insync_db_answered_by(self, server, address, port):
+        return server in self.reached
 
     def insync_db_status(self, server):
         return self.found[server]
@@ -226,6 +231,7 @@ def test_a_primary_that_answers_is_no_case_for_it(primary):
         (beat(semi_sync=False), "semi-synchronous replication was off"),
         (beat(age=30.0), "came 30.0 s ago, and after 10 s without a replica it goes on alone"),
         (beat(server="db3"), "there is no heartbeat of db"),
+        (beat(age=-5.0), "the clocks of db and its replica differ by 5 s or more"),
         ({**FOLLOWS, "heartbeat": None}, "there is no heartbeat of db"),
         ({**beat(age=9.0), "uptime": 3}, "the replica was started anew since"),
     ],
@@ -248,6 +254,14 @@ def test_a_client_that_cannot_be_kept_from_the_old_one_may_write_there():
     assert fleet.told == []
     assert _switch(fleet).failover("db2", True)["acknowledged_loss"] == "possible"
     assert ("web9", "apply") in _steps(fleet)
+
+
+def test_one_that_still_answers_its_clients_may_go_on_with_them():
+    fleet = Fleet(db=DOWN)
+    fleet.silent, fleet.reached = {"db"}, {"web9"}
+    with pytest.raises(Refused, match="web9: db still answers there, and may go on alone"):
+        _switch(fleet).failover("db2", False)
+    assert fleet.told == []
 
 
 @pytest.mark.parametrize(
