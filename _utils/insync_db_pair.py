@@ -78,11 +78,12 @@ def status(jobs, server):
         return exc.failed[server]
 
 
-def replica(found, server, source):
+def replica(found, server, source, restored=False):
     """
     Raise Refused unless ``server`` (str) replicates ``source`` (str), and has not diverged.
 
-    found (dict or str): its status, as ``status`` returns it.
+    found (dict or str): its status, as ``status`` returns it. restored (bool): one that has just been restored from a
+    backup, and replicates nobody yet, is good too.
     """
     if not isinstance(found, dict):
         raise Refused(f"{server}: {found}; nothing was done")
@@ -90,6 +91,8 @@ def replica(found, server, source):
         reason = f"{server} is open for writes, and {source} is the declared primary: nobody knows which has what"
         raise Refused(f"{reason}; nothing was done. Close the wrong one: 'salt SERVER insync_db.close by-hand'")
     replication = found["replication"]
+    if restored and not replication and (found["seed"] or {}).get("kind") == "backup":
+        return
     if not replication or replication["source"].split(".")[0] != source:
         raise Refused(f"{server} is no replica of {source}; nothing was done. See 'salt-run insync.rejoin_db {server}'")
     if replication["applier"] != "Yes" and replication["error"]:
@@ -135,6 +138,8 @@ def evidence(found, primary):
     """
     # Both have one configuration: so long the primary waits for its replica before it goes on alone.
     beat, window = found["heartbeat"], found["semi_sync"]["timeout_ms"] / 1000
+    if not found["replication"]:
+        return _possible(f"its data is that of the backup {found['seed']['from']}")
     if not beat or beat["server"] != primary:
         return _possible(f"there is no heartbeat of {primary}")
     told = f"the last heartbeat of {primary} came {beat['age']:.1f} s ago"

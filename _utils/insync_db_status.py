@@ -3,6 +3,7 @@
 import insync_db
 import insync_inventory
 import insync_mariadb
+import insync_mariadb_seed
 
 _THREADS = {"receiver": "Slave_IO_Running", "applier": "Slave_SQL_Running"}
 _AGE = (
@@ -34,7 +35,8 @@ def seen(query):
 
     version, uptime (seconds), writable (bool), fenced (bool), gtid (dict: current, binlog, applied, history), clients
     (sessions of others than replicas and root), heartbeat (dict, see ``heartbeat``), semi_sync (dict), replicas
-    (addresses), replication (dict; None if it is set up as nobody's replica).
+    (addresses), replication (dict; None if it is set up as nobody's replica), seed (dict: what its data was copied or
+    restored from; None for one that was the first).
     Raises insync_mariadb.DatabaseError.
     """
     return {
@@ -54,6 +56,7 @@ def seen(query):
         "semi_sync": _semi_sync(query),
         "replicas": insync_mariadb.replicas(query),
         "replication": _replication(query),
+        "seed": insync_mariadb_seed.marker(insync_mariadb.DATA),
     }
 
 

@@ -103,7 +103,7 @@ class Switch:
             new = self._status(to)
             if to == old:
                 return self._again(to, new)
-            insync_db_pair.replica(new, to, old)
+            insync_db_pair.replica(new, to, old, restored=True)
             loss = insync_db_pair.evidence(new, old)
         with self.journal.phase("look again", old):
             found = self._status(old)

@@ -27,6 +27,7 @@ OPEN = {
     "heartbeat": {"server": "db", "age": 1.0, "semi_sync": True},
     "semi_sync": {"on": True, "timeout_ms": 10_000},
     "replication": None,
+    "seed": None,
 }
 RUNS = {"source": "db.example", "receiver": "Yes", "applier": "Yes", "error": "", "semi_sync": True}
 FOLLOWS = {**OPEN, "writable": False, "semi_sync": {"on": False, "timeout_ms": 10_000}, "replication": RUNS}
@@ -254,6 +255,19 @@ def test_a_client_that_cannot_be_kept_from_the_old_one_may_write_there():
     assert fleet.told == []
     assert _switch(fleet).failover("db2", True)["acknowledged_loss"] == "possible"
     assert ("web9", "apply") in _steps(fleet)
+
+
+def test_one_that_was_restored_from_a_backup_is_good_for_who_accepts_the_loss():
+    restored = {**FOLLOWS, "replication": None, "seed": {"kind": "backup", "from": "2026-11-27T013000Z"}}
+    fleet = Fleet(db=DOWN, db2=restored)
+    fleet.silent = {"db"}
+    with pytest.raises(Refused, match="its data is that of the backup 2026-11-27T013000Z"):
+        _switch(fleet).failover("db2", False)
+    assert fleet.told == []
+    assert _switch(fleet).failover("db2", True)["received"] == ""
+    assert ("db2", "promote") in _steps(fleet) and ("db2", "received") not in _steps(fleet)
+    with pytest.raises(Refused, match="db2 is no replica of db"):
+        _switch(Fleet(db2=restored)).switchover("db2")
 
 
 def test_one_that_still_answers_its_clients_may_go_on_with_them():
