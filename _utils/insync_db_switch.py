@@ -53,7 +53,7 @@ class Switch:
                 self.keep(to, [])
         except (Failed, OSError, ValueError) as exc:
             raise Failed(f"{exc}; {self._opened_again(old)}") from exc
-        return self._finish(to, [old])
+        return self._finish(to, [old], behind=False)
 
     def _go_on(self, to, found):
         """What a switchover that was ended has left to do, once ``to`` was declared."""
@@ -64,7 +64,7 @@ class Switch:
         for other in others if found[to]["replication"] and not self.test else ():
             with self.journal.phase("catch up", to), _failing("catch up"):
                 self._call(to, "insync_db.caught_up", found[other]["gtid"]["binlog"], seconds=30)
-        return self._finish(to, others)
+        return self._finish(to, others, behind=bool(found[to]["replication"]))
 
     def _opened_again(self, old):
         try:
@@ -74,14 +74,18 @@ class Switch:
             return f"and {old} could not be opened again: {exc}; 'salt {old} insync_db.unfence' and its highstate do"
         return f"{old} is the primary as before, and open"
 
-    def _finish(self, to, others):
-        """What follows once ``to`` is declared; ``others`` (list of str) answer and become its replicas."""
+    def _finish(self, to, others, behind):
+        """
+        What follows once ``to`` is declared.
+
+        others (list of str): they answer and become its replicas. behind (bool): it has not applied all yet.
+        """
         if self.test:
             return self._done(to)
         with self._on(f"{to} is declared the primary; '{self.verb}' again goes on"):
-            self._open(to)
+            self._open(to, behind)
             self._tell()
-            with self.journal.phase("converge", ", ".join([to, *others])):
+            with self.journal.phase("converge", to):
                 self._states([to], "mariadb", "firewall")
             for other in others:
                 self._follow(other, self._status(to))
@@ -120,7 +124,7 @@ class Switch:
             self.keep(to, [old], **loss)
         with self._on(f"{to} is declared the primary, {old} fenced; '{self.verb}' again goes on"):
             self._fence(old, [name for name in self.pair.clients if name not in silent], near)
-            position = self._open(to)
+            position = self._open(to, behind=bool(new["replication"]))
             self._tell()
             with self.journal.phase("converge", to):
                 self._states([to], "mariadb", "firewall")
@@ -139,7 +143,7 @@ class Switch:
                 for old in self.pair.fenced:
                     self._fence(old, self._answering(self.pair.clients), self._near(old))
         loss = {key: self.kept[key] for key in ("acknowledged_loss", "why") if key in self.kept}
-        return {**self._finish(to, []), **loss}
+        return {**self._finish(to, [], behind=True), **loss}
 
     def _fence(self, old, clients, near):
         """Keep ``clients`` (list of str) from ``old``, and if its minion is ``near`` let nobody open that."""
@@ -216,14 +220,12 @@ class Switch:
 
     # Steps.
 
-    def _open(self, to):
-        """Let ``to`` apply what it has, and open it; return the last GTIDs that it received."""
-        self.primary = to
-        with self.journal.phase("apply", to):
-            found = self._status(to)
-            if isinstance(found, str):
-                raise Failed(f"{to}: {found}")
-            position = self._call(to, "insync_db.received", seconds=APPLY) if found["replication"] else ""
+    def _open(self, to, behind):
+        """Open ``to``, which is ``behind`` (bool) of what it has received; return the last GTIDs that it received."""
+        self.primary, position = to, ""
+        if behind:
+            with self.journal.phase("apply", to):
+                position = self._call(to, "insync_db.received", seconds=APPLY)
         with self.journal.phase("open", to):
             self._call(to, "insync_db.promote")
         return position

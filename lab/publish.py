@@ -31,10 +31,16 @@ class Publisher:
         for server in insync_inventory.hosts_with(self.inventory, "pypi_server"):
             if server in done:
                 self._packages(server)
-        for server in insync_inventory.hosts_with(self.inventory, "mysql_primary"):
-            if server in done:
+        roles = (insync_inventory.PRIMARY, insync_inventory.REPLICA)
+        for server in [server for role in roles for server in insync_inventory.hosts_with(self.inventory, role)]:
+            if server in done and self._is_open(server):
                 schema = (LAB / "apps" / "schema.sql").read_text(encoding="utf-8")
                 podman.execute(server, "mariadb", stdin=schema, what=f"{server}: schema.sql")
+
+    def _is_open(self, server):
+        """Whether its database is written: root could write to a replica, too, which would be one no more."""
+        command = ["mariadb", "--batch", "--skip-column-names", "--execute", "SELECT @@GLOBAL.read_only"]
+        return podman.execute(server, *command).stdout.strip() == "0"
 
     def _packages(self, server):
         endpoint = insync_inventory.endpoints(self.inventory)["pypi"]
