@@ -87,7 +87,11 @@ def remote(host, port, user, password, ca, seconds=10):
 @contextlib.contextmanager
 def _session(name, remedy, seconds, where):
     try:
-        connection = pymysql.connect(connect_timeout=seconds, autocommit=True, charset="utf8mb4", **where)
+        # A server that stands still lets everybody connect, and greets nobody.
+        limits = {"connect_timeout": seconds, "read_timeout": seconds}
+        connection = pymysql.connect(autocommit=True, charset="utf8mb4", **limits, **where)
+        # Statements may take their time, some wait for another server.
+        connection._read_timeout = None
     except (pymysql.MySQLError, OSError) as exc:
         raise Unreachable(f"{name}: {_reason(exc)}; {remedy}") from exc
     try:

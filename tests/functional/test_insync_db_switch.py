@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -138,6 +139,20 @@ def test_a_switchover_loses_nothing_and_the_former_primary_follows(pair):
         until(lambda: len(rows(query)) == 51)
         assert insync_db.replication_problem(query) == ""
         assert rows(query) == list(range(51))
+
+
+def test_one_that_stands_still_is_not_waited_for_for_ever(pair):
+    one, _ = pair
+    one.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(insync_mariadb.Unreachable, match="timed out"), insync_mariadb.local(one.path, 0.5):
+            pass
+        assert not insync_db_part.answered_by("127.0.0.1", one.port, 0.5)
+    finally:
+        one.process.send_signal(signal.SIGCONT)
+    assert insync_db_part.answered_by("127.0.0.1", one.port, 5)
+    with one.query() as query:
+        query("SELECT SLEEP(0.1)")
 
 
 def test_one_that_is_asked_for_what_will_not_come_says_so(pair):
