@@ -90,6 +90,10 @@ def replica(found, server, source, restored=False):
     if found["writable"]:
         reason = f"{server} is open for writes, and {source} is the declared primary: nobody knows which has what"
         raise Refused(f"{reason}; nothing was done. Close the wrong one: 'salt SERVER insync_db.close by-hand'")
+    if found["fenced"]:
+        raise Refused(
+            f"{server} is fenced; nothing was done. 'salt-run insync.rejoin_db {server}' lets it follow again"
+        )
     replication = found["replication"]
     if restored and not replication and (found["seed"] or {}).get("kind") == "backup":
         return

@@ -50,7 +50,7 @@ class Switch:
             with self.journal.phase("catch up", f"{to}, to {position}"), _failing("catch up"):
                 self._call(to, "insync_db.caught_up", position, seconds=30)
             with self.journal.phase("declare", f"{to} is the primary"):
-                self.keep(to, [])
+                self.keep(to, self._fenced(without=to))
         except (Failed, OSError, ValueError) as exc:
             raise Failed(f"{exc}; {self._opened_again(old)}") from exc
         return self._finish(to, [old], behind=False)
@@ -121,7 +121,7 @@ class Switch:
         if self.test:
             return {**self._done(to, old), **loss}
         with self.journal.phase("declare", f"{to} is the primary, {old} is fenced"):
-            self.keep(to, [old], **loss)
+            self.keep(to, [*self._fenced(without=to), old], **loss)
         with self._on(f"{to} is declared the primary, {old} fenced; '{self.verb}' again goes on"):
             self._fence(old, [name for name in self.pair.clients if name not in silent], near)
             position = self._open(to, behind=bool(new["replication"]))
@@ -174,13 +174,13 @@ class Switch:
                 raise Refused(f"{reason}. Close this one first: 'salt {host} insync_db.close by-hand'")
             if not self._near(host):
                 raise Refused(f"{host}: no answer; is it down, or its salt-minion? nothing was done")
-        if isinstance(found, dict) and not found["problems"] and not self.pair.fenced:
+        if isinstance(found, dict) and not found["problems"] and host not in self.pair.fenced:
             return {"server": host, "primary": primary, "changes": {}, "salvaged": []}
         if self.test:
             return {"server": host, "primary": primary, "changes": {"replicates": {"new": primary}}, "salvaged": []}
         with self._on(f"{host} stays closed; '{self.verb}' again goes on"):
             salvaged = self._follow(host, new)
-            self.keep(primary, [])
+            self.keep(primary, self._fenced(without=host))
             with self.journal.phase("let in", ", ".join(self.pair.clients)):
                 self._states(self._answering(self.pair.clients), "firewall")
                 self._states([primary, host], "mariadb", "firewall")
@@ -300,6 +300,9 @@ class Switch:
         silent = self._silent(dict.fromkeys(servers))
         if silent:
             raise Refused(f"{', '.join(silent)}: no answer, and has to hear who is the primary; nothing was done")
+
+    def _fenced(self, without):
+        return [name for name in self.pair.fenced if name != without]
 
     def _call(self, server, function, *arguments, **keywords):
         return self.jobs.call([server], function, *arguments, **keywords)[server]

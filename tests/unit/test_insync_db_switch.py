@@ -157,6 +157,7 @@ def beat(**facts):
         ({"db2": {**FOLLOWS, "replication": {**RUNS, "receiver": "No"}}}, "the receiver does not run: it was stopped"),
         ({"db2": beat(age=12.0)}, "db2 is 12 s behind db, and 10 s are allowed"),
         ({"db2": {**FOLLOWS, "heartbeat": None}}, "db2 is an unknown time behind db"),
+        ({"db2": {**FOLLOWS, "fenced": True}}, "db2 is fenced"),
     ],
 )
 def test_a_switchover_that_could_lose_something_is_refused_in_a_line_with_nothing_changed(found, said):
@@ -391,6 +392,14 @@ def test_a_server_that_is_down_is_told_so():
     with pytest.raises(Refused, match="db: no answer; is it down, or its salt-minion"):
         _switch(fleet, AFTER).rejoin("db")
     assert fleet.told == []
+
+
+def test_of_two_that_were_fenced_one_rejoins():
+    pair = insync_db_pair.Pair("production", "db2", ("db", "db3"), ("web9",), ("ct1",), ("web9",), ("db", "db3"))
+    fleet = Fleet(**BACK)
+    fleet.insync_db_unfence = lambda server: fleet.found.update({server: FOLLOWS})
+    _switch(fleet, pair).rejoin("db")
+    assert fleet.kept == [{"primary": "db2", "fenced": ["db3"]}]
 
 
 def test_a_second_rejoin_changes_nothing():
