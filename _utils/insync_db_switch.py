@@ -247,16 +247,21 @@ class Switch:
             deadline = time.monotonic() + FOLLOW
             while True:
                 found = {server: self._status(server) for server in servers}
-                wrong = [
-                    f"{server}: {one if isinstance(one, str) else '; '.join(one['problems'])}"
-                    for server, one in found.items()
-                    if isinstance(one, str) or one["problems"]
-                ]
+                wrong = [line for server, one in found.items() for line in self._wrong(server, one)]
                 if not wrong:
                     return
                 if time.monotonic() > deadline:
                     raise Failed("; ".join(wrong))
                 time.sleep(1)
+
+    def _wrong(self, server, found):
+        """What is not as it should be (list of str); of a replica, too, whether it would be good for a failover now."""
+        if isinstance(found, str):
+            return [f"{server}: {found}"]
+        beat = found["heartbeat"]
+        if server != self.primary and not found["problems"] and not (beat and beat["semi_sync"]):
+            return [f"{server}: no heartbeat says that the primary waits for it"]
+        return [f"{server}: {problem}" for problem in found["problems"]]
 
     # Questions.
 
