@@ -74,14 +74,14 @@ class Fleet:
         return subprocess.run([*UP, *hosts], cwd=ROOT, capture_output=True, text=True, timeout=2700, check=False)
 
     def eventually(self, check, seconds=90, why=""):
-        """Return the first true answer of ``check``; fail after ``seconds``."""
+        """Return the first true answer of ``check``; fail after ``seconds`` with ``why``, or what it returns."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             answer = check()
             if answer:
                 return answer
             time.sleep(1)
-        pytest.fail(why or f"{check} was not true within {seconds} s")
+        pytest.fail(why() if callable(why) else why or f"{check} was not true within {seconds} s")
 
 
 def changed(states):
@@ -101,6 +101,14 @@ def failed(states):
 
 def pytest_addoption(parser):
     parser.addoption("--full-size", action="store_true", help="drills at full size; their figures go to docs/drills.md")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave to `make drills` what is marked as its own: a variant of what every run sees, or too long for each."""
+    if not config.getoption("full_size"):
+        left = [item for item in items if item.get_closest_marker("full_size")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 def pytest_collection_finish(session):

@@ -101,12 +101,15 @@ def get(fleet, host, path):
 def built(fleet, host, revision, count=1):
     """Wait for ``count`` builds of ``revision`` on ``host``; return (result, what is said of it) of the last."""
 
+    def builds():
+        return get(fleet, host, "builds?order=-number&limit=5&property=got_revision")["builds"]
+
     def found():
-        builds = get(fleet, host, "builds?complete=true&order=-number&limit=5&property=got_revision")["builds"]
-        same = [one for one in builds if one["properties"].get("got_revision", [""])[0] == revision]
+        ended = [one for one in builds() if one["complete"]]
+        same = [one for one in ended if one["properties"].get("got_revision", [""])[0] == revision]
         return (same[0]["results"], same[0]["state_string"]) if len(same) >= count else None
 
-    return fleet.eventually(found, 60, why=f"{host} did not build {revision}")
+    return fleet.eventually(found, 120, why=lambda: f"{host} did not build {revision}: {builds()}")
 
 
 def look_now(fleet, *hosts):

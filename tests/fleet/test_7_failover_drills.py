@@ -113,10 +113,9 @@ def test_a_lost_primary_takes_nothing_along_that_was_answered(fleet, drills):
     nothing_to_do(fleet)
 
 
+@pytest.mark.full_size
 def test_what_the_primary_answered_alone_is_not_lost_in_silence(fleet, drills):
     """The replica cannot be reached for three times as long as the primary waits for it: it has gone on alone."""
-    if not drills.full:
-        pytest.skip("at full size only: it waits for more than half a minute")
     primary = declared(fleet)
     new = other(primary)
     address = INVENTORY["hosts"][new]["private"]

@@ -25,6 +25,8 @@ from tests.fleet.web import Stopped
 
 NEW = ["insync-web==1.1.0", "insync-core==1.1.0"]
 OLD = ["insync-web==1.0.0", "insync-core==1.0.0"]
+# What is seen in small by a test beside it, or by another drill.
+FULL_SIZE = pytest.mark.full_size
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +84,10 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize(("server", "folder"), FULL)
+FIRST, *REST = FULL
+
+
+@pytest.mark.parametrize(("server", "folder"), [FIRST, *(pytest.param(*one, marks=FULL_SIZE) for one in REST)])
 def test_a_full_disk_moves_nothing(fleet, server, folder):
     before = standing(fleet)
     with strict(fleet), full(fleet, server, folder):
@@ -148,7 +153,7 @@ def test_without_the_index_one_can_go_back(fleet):
 # In the middle of it.
 
 
-@pytest.mark.parametrize("phase", ["start", "watch"])
+@pytest.mark.parametrize("phase", ["start", pytest.param("watch", marks=FULL_SIZE)])
 def test_the_balancer_is_reloaded_in_the_middle(fleet, phase):
     with strict(fleet) as running:
         with Begun(fleet, "insync.update_in_web", *NEW) as verb:
@@ -158,7 +163,7 @@ def test_the_balancer_is_reloaded_in_the_middle(fleet, phase):
     assert len(running.report.switches) == 1
 
 
-@pytest.mark.parametrize("phase", ["start", "watch"])
+@pytest.mark.parametrize("phase", [pytest.param("start", marks=FULL_SIZE), "watch"])
 def test_the_balancer_is_restarted_in_the_middle(fleet, phase):
     """Its start costs requests; which of the two releases serves then is told, and it is one."""
     serving = active(fleet)
@@ -198,6 +203,7 @@ def test_a_run_that_is_killed_is_ended_by_the_next(fleet, drills):
 # After it.
 
 
+@FULL_SIZE
 def test_a_server_that_is_made_anew_gets_what_its_pool_serves_as_soon_as_the_index_answers(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     serving = active(fleet)
@@ -219,6 +225,7 @@ def test_a_server_that_is_made_anew_gets_what_its_pool_serves_as_soon_as_the_ind
     assert active(fleet) == serving
 
 
+@FULL_SIZE
 def test_a_release_outlives_a_reboot_of_everyone(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     serving = active(fleet)

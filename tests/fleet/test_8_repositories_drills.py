@@ -91,7 +91,7 @@ def judged(drills, name, publications, there):
 
 
 def test_customers_look_while_ct1_publishes(fleet, released, drills):
-    publications = drills.size(4, 70)
+    publications = drills.size(2, 70)
     with customers(fleet, drills) as there:
         for number in range(publications):
             change(fleet, number)

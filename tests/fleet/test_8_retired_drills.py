@@ -10,7 +10,7 @@ LEAVING = {path.parent.name for path in (ROOT / "salt" / "role").glob("*/absent.
 # Whose leaving is seen where they move to another server; and whose roles all leave another environment's server.
 ELSEWHERE = {"dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
 # At a size that fits: most roles are played by `staging`.
-FEW = ["staging", "wiki", "insynchq-support", "drone"]
+FEW = ["staging", "wiki"]
 # It only changes how another one serves.
 NO_STATES = {"preview"}
 PUT = "exec 3<>/dev/tcp/staging.insync.internal/11300; "
