@@ -13,14 +13,22 @@ ELSEWHERE = {"dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
 FEW = ["staging", "wiki"]
 # It only changes how another one serves.
 NO_STATES = {"preview"}
+# What users gave the roles, and how it is asked for afterwards.
 PUT = "exec 3<>/dev/tcp/staging.insync.internal/11300; "
 PUT += r"printf 'put 0 0 60 10\r\nlab-retire\r\nquit\r\n' >&3; cat <&3"
+AOF = "grep --binary-files=text --no-filename --count web:signups /var/lib/redis/main/appendonlydir/*.incr.aof"
+BUGSINK = "sqlite3 /var/lib/bugsink/db.sqlite3 'SELECT COUNT(*) FROM projects_project'"
+ASKED = {
+    "staging": [("staging", "grep -l lab-retire /var/lib/beanstalkd/binlog.*"), ("staging", AOF)],
+    "wiki": [("world", "curl -s 'https://wiki.insynchq.com/api.php?action=query&list=allpages&format=json'")],
+    "insynchq-support": [("world", 'curl -s https://forums.insynchq.com/api/threads/ | grep -o \'"title":"[^"]*\'')],
+    "sentry": [("sentry", BUGSINK)],
+}
 # The data, and who owns them; what else the states make has to go.
 KEPT = {
     "path /srv/repos",
     "path /var/lib/beanstalkd",
     "path /var/lib/bugsink",
-    "path /var/lib/mediawiki/cache",
     "path /var/lib/misago",
     "path /var/lib/misago/media",
     "path /var/lib/redis/cache",
@@ -60,9 +68,23 @@ def own(fleet, servers):
     found = {}
     for server, chunks in fleet.salt(servers, "state.show_lowstate", patience=120).items():
         assert isinstance(chunks, list), f"{server}: {chunks}"
-        kinds = ((KINDS.get((chunk["state"], chunk["fun"])), chunk["name"]) for chunk in chunks)
-        found[server] = {(kind, name) for kind, name in kinds if kind}
+        found[server] = {thing for chunk in chunks for thing in made(chunk)}
     return found
+
+
+def made(chunk):
+    """Yield (kind, name) of each thing that the state ``chunk`` makes."""
+    how = (chunk["state"], chunk["fun"])
+    if how in KINDS:
+        yield KINDS[how], chunk["name"]
+    if how == ("pkg", "installed"):
+        for package in chunk.get("pkgs", [chunk["name"]]):
+            yield "package", package if isinstance(package, str) else next(iter(package))
+
+
+def data(fleet, servers):
+    """What users find of what they gave the roles of ``servers``."""
+    return {one: fleet.run(one[0], "sh", "-c", one[1]).stdout for server in servers for one in ASKED.get(server, [])}
 
 
 KINDS = {
@@ -71,6 +93,8 @@ KINDS = {
     ("file", "recurse"): "path",
     ("file", "symlink"): "path",
     ("insync_venv", "installed"): "path",
+    ("insync_bugsink", "released"): "path",
+    ("insync_misago", "released"): "path",
     ("insync_unit", "running"): "unit",
     ("service", "running"): "unit",
     ("user", "present"): "user",
@@ -81,6 +105,7 @@ for one in "$@"; do
     name=${one#* }
     case ${one%% *} in
     path) [ -e "$name" ] || [ -L "$name" ] ;;
+    package) [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$name" 2> /dev/null)" = installed ] ;;
     user) id "$name" > /dev/null 2>&1 ;;
     unit) systemctl is-active --quiet "$name" || [ -n "$(find /etc/systemd/system -name "${name%.service}*")" ] ;;
     esac && echo "$one"
@@ -101,6 +126,7 @@ def left(fleet, servers):
     seen = {"declared": {server: found["declared"] for server, found in ports.items()}}
     before, inventory = own(fleet, servers), fleet.ok("ct1", "cat", HOSTS)
     assert "INSERTED" in fleet.ok("staging", "bash", "-c", PUT)
+    seen["data"] = data(fleet, servers)
     try:
         declare(fleet, servers)
         seen["dry"], seen["done"] = (fleet.highstate(servers, *options) for options in (["test=True"], []))
@@ -124,7 +150,7 @@ def test_what_leaving_does_is_told_before_and_done_once(servers, left):
 
 def test_nothing_but_data_and_who_owns_it_stays(servers, left):
     for server in servers:
-        assert {"path", "unit"} <= {kind for kind, _ in left["own"][server]}, server
+        assert {"path", "unit", "package"} <= {kind for kind, _ in left["own"][server]}, server
         odd = [one for one in left["left"][server] if one not in KEPT and not one.startswith(OF_AN_APPLICATION)]
         assert odd == [], server
 
@@ -138,7 +164,8 @@ def test_what_listens_is_what_the_inventory_still_declares(servers, left):
 
 def test_they_come_back_and_find_their_data(fleet, servers, left):
     assert {server: failed(states) for server, states in left["back"].items()} == {server: [] for server in servers}
-    assert fleet.ok("staging", "sh", "-c", "grep -l lab-retire /var/lib/beanstalkd/binlog.*"), "a job that was not done"
+    assert "" not in left["data"].values()
+    fleet.eventually(lambda: data(fleet, servers) == left["data"], 30, why=lambda: data(fleet, servers))
     for server, ports in fleet.salt(servers, "insync.ports").items():
         assert ports["missing"] + ports["undeclared"] == [], server
     for server, states in fleet.highstate(servers, "test=True").items():
