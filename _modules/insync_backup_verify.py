@@ -22,7 +22,7 @@ __virtualname__ = "insync"
 
 # What is said of a backup; one of which nothing is said was verified by nobody yet.
 GOOD, DIFFERS, FAILED = "good", "restored, but differs", "failed"
-_FOLDER = pathlib.Path("/var/lib/insync/db/verify")
+_FOLDER = pathlib.Path("/var/lib/insync-verify")
 _USER = "insync-verify"
 _EVENT = "insync/backup/{}"
 _told = insync_errors.told(
@@ -103,8 +103,9 @@ def _verify(bucket, backup, key, journal):
     with insync_db_restore.stage("manifest", insync_db_archive.ArchiveError, insync_store_errors.StoreError):
         manifest = insync_db_archive.manifest(bucket, insync_db_archive.PHYSICAL, backup)
     shutil.rmtree(_FOLDER, ignore_errors=True)
-    # Others than root have to pass through it.
-    _FOLDER.mkdir(mode=0o711, parents=True)
+    _FOLDER.mkdir()
+    # The server that serves the copy has to pass through it.
+    _FOLDER.chmod(0o711)
     try:
         file, data = _FOLDER / "backup", _FOLDER / "data"
         with journal.phase("fetch", manifest["key"]), insync_db_restore.stage("fetch", insync_store_errors.StoreError):

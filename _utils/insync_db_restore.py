@@ -23,7 +23,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _SERVER = ["/usr/sbin/mariadbd", "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}"]
 _SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
 # With a log of its own it tells how far it has come.
-_SERVER += ["--log-bin={data}/restored", "--log-error={data}/error.log", "--skip-log-slave-updates", "--user={user}"]
+_SERVER += ["--log-bin={data}/restored", "--skip-log-slave-updates", "--user={user}"]
 
 
 class RestoreError(ValueError):
@@ -94,8 +94,8 @@ def served(data, user):
         for name in (".", *folders, *files):
             shutil.chown(pathlib.Path(root, name), user, user)
     command = [word.format(data=data, socket=socket, user=user) for word in _SERVER]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd="/", **quiet) as server:
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with log.open("wb") as said, subprocess.Popen(command, cwd="/", stderr=said, **quiet) as server:
         try:
             _wait(server, socket, log)
             with insync_mariadb.local(str(socket)) as query:
@@ -113,8 +113,9 @@ def _wait(server, socket, log):
         with contextlib.suppress(insync_mariadb.Unreachable), insync_mariadb.local(str(socket)):
             return
         time.sleep(0.2)
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    raise RestoreError("start", insync_pipe.why([line for line in lines if "ERROR" in line], server.poll()))
+    lines = log.read_text(errors="replace").splitlines()
+    told = [line for line in lines if "ERROR" in line] or lines
+    raise RestoreError("start", insync_pipe.why(told, server.poll()))
 
 
 def tidy(data):

@@ -150,7 +150,7 @@ def test_a_backup_is_restored_elsewhere_and_is_the_same(fleet, backed_up):
     assert (said["id"], said["outcome"], said["rows"]) == (backed_up["id"], "good", backed_up["rows"])
     listed = call(fleet, REPLICA, "insync.backups", "limit=1")
     assert [one["verified"] for one in listed["physical"]] == ["good"]
-    assert fleet.run(VERIFIER, "ls", "/var/lib/insync/db/verify").returncode != 0, "what was restored is still there"
+    assert fleet.run(VERIFIER, "ls", "/var/lib/insync-verify").returncode != 0, "what was restored is still there"
 
 
 def test_dumps_are_made_and_looked_at(fleet):
