@@ -73,7 +73,7 @@ def test_a_planned_switchover_loses_nothing_and_is_short(fleet, drills):
     for number in range(drills.size(1, 5)):
         primary = declared(fleet)
         new = other(primary)
-        with writing(fleet, primary, PAIR) as writers:
+        with writing(fleet, primary, PAIR, drills.size(0.05, 0.005)) as writers:
             before = time.time()
             done = ran(fleet, "insync.switchover_db", new)
         assert (done["changes"], done["written"] in (201, 409)) == ({"primary": {"old": primary, "new": new}}, True)
@@ -93,7 +93,7 @@ def test_a_lost_primary_takes_nothing_along_that_was_answered(fleet, drills):
     for number in range(drills.size(1, 10)):
         primary = declared(fleet)
         new = other(primary)
-        with writing(fleet, primary, PAIR) as writers:
+        with writing(fleet, primary, PAIR, drills.size(0.05, 0.005)) as writers:
             power(fleet, "kill", primary)
             before = time.time()
             done = ran(fleet, "insync.failover_db", new)

@@ -15,7 +15,7 @@ import json, os, sys, threading, time, uuid
 import pymysql
 
 given = json.load(sys.stdin)
-hosts, stop = given.pop("hosts"), {FOLDER!r} + "/stop"
+hosts, pause, stop = given.pop("hosts"), given.pop("pause"), {FOLDER!r} + "/stop"
 given["password"] = given["password"].encode()
 
 
@@ -37,7 +37,7 @@ def run(number):
                 time.sleep(0.05)
                 continue
             print(row, time.time(), host.split(".")[0], file=file)
-            time.sleep(0.005)
+            time.sleep(pause)
 
 
 for number in range(8):
@@ -68,11 +68,16 @@ class Writers:
 
 
 @contextlib.contextmanager
-def writing(fleet, primary, servers):
-    """Let eight write while the block runs, to whichever of ``servers`` takes it; yield the Writers."""
+def writing(fleet, primary, servers, pause=0.005):
+    """
+    Let eight write while the block runs, to whichever of ``servers`` takes it; yield the Writers.
+
+    pause (float): after how many seconds each goes on.
+    """
     create = f"CREATE TABLE IF NOT EXISTS {TABLE} (id CHAR(32) PRIMARY KEY); DELETE FROM {TABLE}"
     fleet.ok(primary, "mariadb", "--execute", create)
     given = {"user": "web", "password": web.SECRETS["mysql_primary"]["web_password"], "database": "insync"}
+    given["pause"] = pause
     given["hosts"] = [f"{server}.{DOMAIN}" for server in servers]
     fleet.ok(SERVER, "sh", "-c", f"rm -rf {FOLDER} && mkdir -p {FOLDER}")
     fleet.ok(SERVER, "sh", "-c", f"cat > {FOLDER}/program.py", stdin=PROGRAM)
@@ -86,5 +91,5 @@ def writing(fleet, primary, servers):
         time.sleep(2)
     finally:
         fleet.run(SERVER, "touch", f"{FOLDER}/stop")
-        fleet.run(SERVER, "sh", "-c", f"timeout 30 sh -c 'while pgrep -f {FOLDER}/program.py; do sleep 0.2; done'")
+        fleet.run(SERVER, "sh", "-c", f"timeout 30 sh -c 'while pgrep -f {FOLDER}/[p]rogram.py; do sleep 0.2; done'")
         writers.rows = writers.read()
