@@ -1,8 +1,11 @@
 """Servers that leave their roles keep the data, and nothing else of them; given back, the roles find their data."""
 
+import json
+
 import pytest
 import yaml
 
+from tests.fleet import test_6_forum, test_6_wiki, test_7_environments, web
 from tests.fleet.conftest import INVENTORY, ROOT, changed, failed, planned
 
 HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
@@ -13,17 +16,37 @@ ELSEWHERE = {"dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
 FEW = ["staging", "wiki"]
 # It only changes how another one serves.
 NO_STATES = {"preview"}
-# What users gave the roles, and how it is asked for afterwards.
-PUT = "exec 3<>/dev/tcp/staging.insync.internal/11300; "
-PUT += r"printf 'put 0 0 60 10\r\nlab-retire\r\nquit\r\n' >&3; cat <&3"
-AOF = "grep --binary-files=text --no-filename --count web:signups /var/lib/redis/main/appendonlydir/*.incr.aof"
-BUGSINK = "sqlite3 /var/lib/bugsink/db.sqlite3 'SELECT COUNT(*) FROM projects_project'"
+# How what users gave the roles is asked for: from where, and by which command.
+AOF = "cat /var/lib/redis/main/appendonlydir/*.aof | grep --binary-files=text --count web:signups"
+PROJECTS = "import sqlite3; database = sqlite3.connect('/var/lib/bugsink/db.sqlite3'); "
+PROJECTS += "print(*database.execute('SELECT slug FROM projects_project'))"
 ASKED = {
     "staging": [("staging", "grep -l lab-retire /var/lib/beanstalkd/binlog.*"), ("staging", AOF)],
-    "wiki": [("world", "curl -s 'https://wiki.insynchq.com/api.php?action=query&list=allpages&format=json'")],
-    "insynchq-support": [("world", 'curl -s https://forums.insynchq.com/api/threads/ | grep -o \'"title":"[^"]*\'')],
-    "sentry": [("sentry", BUGSINK)],
+    "wiki": [("world", f"curl -s 'https://{test_6_wiki.NAME}/index.php?title=Kept&action=raw'")],
+    "insynchq-support": [("world", f"curl -s {test_6_forum.URL}/api/threads/ | grep -o 'It is kept' | uniq")],
+    "sentry": [("sentry", f'/opt/bugsink/bin/python -c "{PROJECTS}"')],
 }
+PUT = "exec 3<>/dev/tcp/staging.insync.internal/11300; "
+PUT += r"printf 'put 0 0 60 10\r\nlab-retire\r\nquit\r\n' >&3; cat <&3"
+EDIT = [*test_6_wiki.WRITABLE, f"{test_6_wiki.MAINTENANCE}/edit.php", "--conf", "/etc/mediawiki/writable.php", "Kept"]
+
+
+def give(fleet, servers):
+    """Be a user of each of ``servers``: a job, a customer, a page, a thread."""
+    if "staging" in servers:
+        assert "INSERTED" in fleet.ok("staging", "bash", "-c", PUT)
+        told = ["--header", "Content-Type: application/json", "--data", json.dumps({"email": web.address("retire")})]
+        environment = INVENTORY["hosts"]["staging"]["environment"]
+        status = test_7_environments.ask(fleet, environment, "/signup", *test_7_environments.VISITOR, *told)[0]
+        assert status == 201
+    if "wiki" in servers:
+        fleet.ok("wiki", *EDIT, stdin="It is kept.")
+    if "insynchq-support" in servers:
+        browser = test_6_forum.Browser(fleet)
+        assert browser.post("/api/auth/", **test_6_forum.ADMIN)[0] == 200
+        assert browser.start("It is kept", "Where it was.")[0] == 200
+
+
 # The data, and who owns them; what else the states make has to go.
 KEPT = {
     "path /srv/repos",
@@ -38,7 +61,6 @@ KEPT = {
     "user insync-conf-server",
     "user misago",
 }
-OF_AN_APPLICATION = "path /var/lib/insync/"
 
 
 def parted(server):
@@ -99,13 +121,13 @@ KINDS = {
     ("service", "running"): "unit",
     ("user", "present"): "user",
 }
-# Prints what of its arguments, "kind name" each, is there.
+# Prints what of its arguments, "kind name" each, is there; of packages those that Debian could do without.
 ASK = """
 for one in "$@"; do
     name=${one#* }
     case ${one%% *} in
     path) [ -e "$name" ] || [ -L "$name" ] ;;
-    package) [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$name" 2> /dev/null)" = installed ] ;;
+    package) dpkg-query --show --showformat='${db:Status-Status} ${Priority}' "$name" 2>&1 | grep -q '^installed opt' ;;
     user) id "$name" > /dev/null 2>&1 ;;
     unit) systemctl is-active --quiet "$name" || [ -n "$(find /etc/systemd/system -name "${name%.service}*")" ] ;;
     esac && echo "$one"
@@ -125,7 +147,7 @@ def left(fleet, servers):
     ports = fleet.salt(servers, "insync.ports")
     seen = {"declared": {server: found["declared"] for server, found in ports.items()}}
     before, inventory = own(fleet, servers), fleet.ok("ct1", "cat", HOSTS)
-    assert "INSERTED" in fleet.ok("staging", "bash", "-c", PUT)
+    give(fleet, servers)
     seen["data"] = data(fleet, servers)
     try:
         declare(fleet, servers)
@@ -151,8 +173,7 @@ def test_what_leaving_does_is_told_before_and_done_once(servers, left):
 def test_nothing_but_data_and_who_owns_it_stays(servers, left):
     for server in servers:
         assert {"path", "unit", "package"} <= {kind for kind, _ in left["own"][server]}, server
-        odd = [one for one in left["left"][server] if one not in KEPT and not one.startswith(OF_AN_APPLICATION)]
-        assert odd == [], server
+        assert [one for one in left["left"][server] if one not in KEPT] == [], server
 
 
 def test_what_listens_is_what_the_inventory_still_declares(servers, left):
