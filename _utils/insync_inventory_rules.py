@@ -102,8 +102,8 @@ FORMATS = {
     "url-path": (_matches(rf"/|(/{SEGMENT})+/?"), "a path that begins with /, of letters, digits and - . _ ~ % /"),
     "http-url": (
         lambda value: bool(match := re.fullmatch(URL, value)) and int(match["port"] or 1) <= 65535,
-        "an http or https URL such as https://www.example.com/a: no port above 65535, no / at its end, no ? and no # (the "
-        "path and query of what was asked come there), and in its path letters, digits and - . _ ~ % only",
+        "an http or https URL such as https://www.example.com/a: no port above 65535, no / at its end, no ? and no # "
+        "(the path and query of what was asked come there), and in its path letters, digits and - . _ ~ % only",
     ),
 }
 

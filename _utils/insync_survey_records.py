@@ -63,7 +63,7 @@ def read(host, date, folder=FOLDER):
 
 def pair(host, before, after, folder=FOLDER):
     """
-    Return two surveys (dict) of ``host`` (str): the first one whose date begins with ``before``, the last with ``after``.
+    Return two surveys (dict) of ``host`` (str): the first whose date begins with ``before``, the last with ``after``.
 
     So of one day, given as both, it is what changed on it. Raises RecordError if there are no two, in this order.
     """
