@@ -38,7 +38,7 @@ def survey(*names):
         salt-run insync.survey dev02 sendy
     """
     inventory = _inventory()
-    wanted = list(names) or list(inventory["hosts"])
+    wanted = list(dict.fromkeys(names)) or list(inventory["hosts"])
     for name in wanted:
         _known(inventory, name)
     client = salt.client.get_local_client(mopts=__opts__)

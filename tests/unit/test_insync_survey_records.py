@@ -100,12 +100,25 @@ def runner(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.__opts__ = {"pillar_roots": {"base": [str(ROOT / "pillar")]}}
-    for name in ("read", "pair"):
+    for name in ("keep", "read", "pair"):
         monkeypatch.setattr(records, name, functools.partial(getattr(records, name), folder=tmp_path))
     for host, when in (("dev02", "2026-11-12T08:00:00Z"), ("dev02", "2026-11-26T08:00:00Z"), ("sendy", "2026-11-26")):
         found = {"databases": [DATABASE]} if when > "2026-11-13" else {}
-        records.keep(host, survey(when, **found), tmp_path)
+        records.keep(host, survey(when, **found))
     return module
+
+
+def test_a_server_that_is_named_twice_is_surveyed_once(runner, monkeypatch):
+    class Client:
+        def cmd(self, wanted, *words, **options):
+            return {name: survey("2026-11-27T08:00:00Z") for name in wanted}
+
+    monkeypatch.setattr(runner.salt.client, "get_local_client", lambda mopts: Client())
+    rows = runner.survey("dev02", "sendy", "dev02")["data"]
+    assert [(row["server"], row["record"].rpartition("/")[2]) for row in rows] == [
+        ("dev02", "2026-11-27T08:00:00Z.json"),
+        ("sendy", "2026-11-27T08:00:00Z.json"),
+    ]
 
 
 def test_a_server_that_was_never_surveyed_keeps_the_others_from_nothing(runner, inventory):
