@@ -117,7 +117,7 @@ def _included(system, server, pattern, optional):
         system.cut_short.append(f"sites of {server}: an include that cannot be followed")
         return []
     names = [name for place in places for name in system.glob(place)]
-    if not names and not optional and "*" not in pattern:
+    if not (names or optional or set("*?[") & set(pattern)):
         system.cut_short.append(f"sites of {server}: {pattern} is included, and not there")
     # Apache takes all that is in a folder.
     folders = [name for name in names if name in places and system.path(name).is_dir()]
