@@ -38,7 +38,7 @@ def survey(*names):
         salt-run insync.survey dev02 sendy
     """
     inventory = _inventory()
-    wanted = list(names) or list(inventory["hosts"])
+    wanted = list(dict.fromkeys(names)) or list(inventory["hosts"])
     for name in wanted:
         _known(inventory, name)
     client = salt.client.get_local_client(mopts=__opts__)
@@ -59,11 +59,12 @@ def survey_diff(host, before=None, after=None, **kwargs):
     inventory differ.
 
     host (str): a server of the inventory, or ``all``, of which each is compared in the same way.
-    before, after (str): the surveys, by their dates or how these begin, such as 2026-11-26; the last one if ``after``
-    is not given.
+    before, after (str): the surveys, by their dates or how these begin, such as 2026-11-26: of several the first one as
+    ``before``, the last one as ``after``; the last of all if ``after`` is not given.
 
     Returns a list of dict: server, declared and found; or server, change (new, gone) and what. Raises Refused for a
-    server or a survey that there is not.
+    server or a survey that there is not. Of ``all`` the others are compared then, what is not known of that one stands
+    in its row as ``unknown``, and the exit code is 1.
 
     CLI Example:
 
@@ -77,14 +78,13 @@ def survey_diff(host, before=None, after=None, **kwargs):
     if wrong:
         raise Refused(wrong)
     inventory = _inventory()
-    wanted = list(inventory["hosts"]) if host == "all" else [host]
-    rows = []
-    for name in wanted:
-        _known(inventory, name)
-        try:
-            rows += _compared(inventory, name, before, str(after or ""))
-        except insync_survey_records.RecordError as exc:
-            raise Refused(str(exc)) from exc
+    if host == "all":
+        return _all_compared(inventory, before, str(after or ""))
+    _known(inventory, host)
+    try:
+        rows = _compared(inventory, host, before, str(after or ""))
+    except insync_survey_records.RecordError as exc:
+        raise Refused(str(exc)) from exc
     return {"data": rows, "outputter": "insync_table"}
 
 
@@ -110,14 +110,31 @@ def lifecycle():
     return {"data": rows, "outputter": "insync_table"}
 
 
+def _all_compared(inventory, before, after):
+    """What is to be told of all servers, also if something is not known of one."""
+    rows, answer = [], {"outputter": "insync_table"}
+    for name in inventory["hosts"]:
+        try:
+            rows += _compared(inventory, name, before, after)
+        except insync_survey_records.RecordError as exc:
+            rows.append(_row(before, name, "unknown", str(exc).removeprefix(f"{name}: ")))
+            answer["retcode"] = 1
+    return {"data": rows, **answer}
+
+
 def _compared(inventory, name, before, after):
-    newest = insync_survey_records.read(name, after)
     if before is None:
-        differing = insync_survey_records.against(inventory, name, newest)
-        return [{"server": name, "declared": declared, "found": found} for declared, found in differing]
-    servers = {one["private"]: one_name for one_name, one in inventory["hosts"].items()}
-    differing = insync_survey_records.differences(insync_survey_records.read(name, str(before)), newest, servers)
-    return [{"server": name, "change": change, "what": what} for change, what in differing]
+        differing = insync_survey_records.against(inventory, name, insync_survey_records.read(name, after))
+    else:
+        servers = {one["private"]: one_name for one_name, one in inventory["hosts"].items()}
+        pair = insync_survey_records.pair(name, str(before), after)
+        differing = insync_survey_records.differences(*pair, servers)
+    return [_row(before, name, *one) for one in differing]
+
+
+def _row(before, name, first, second):
+    columns = ("declared", "found") if before is None else ("change", "what")
+    return {"server": name, **dict(zip(columns, (first, second), strict=True))}
 
 
 def _kept(name, answer):

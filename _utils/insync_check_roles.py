@@ -1,4 +1,4 @@
-"""What roles need that only their tunables tell: whom the applications are sent to, and what CI is."""
+"""What roles need that only their tunables tell: whom the applications are sent to, what CI is, and what the forum."""
 
 import pathlib
 import re
@@ -14,7 +14,12 @@ CONF, SINK, SINK_SERVICE = "conf_server", "mail_sink", "mail-sink"
 # Who makes mails, and who hands them on.
 MAILING = ("web", "mailer")
 CI, REPOSITORIES = ("ci", "ci_integration"), "hg_server"
+# Runs tests only, whatever its settings say of passwords.
+TESTING = "ci_integration"
 ENGINES = ("none", "buildbot", "drone")
+FORUM, FORUMS = "forum", ("none", "misago")
+# How somebody becomes a member; by a link, it has to be sent.
+REGISTRATIONS, BY_LINK = ("none", "user", "admin", "closed"), "user"
 
 
 def problems(roots, inventory):
@@ -25,7 +30,7 @@ def problems(roots, inventory):
     inventory (dict): as insync_inventory.load returns it.
     Raises insync_site.SiteError for a file that cannot be read.
     """
-    checks = (_conf, _mail, _errors, _engine)
+    checks = (_conf, _mail, _errors, _engine, _publish, _forum)
     return [line for host in inventory["hosts"] for check in checks for line in check(roots, inventory, host)] + [
         line for environment in insync_inventory.environments(inventory) for line in _alone(inventory, environment)
     ]
@@ -74,7 +79,10 @@ def _namespaces(roots, inventory, host):
 
 def _part(declared, key):
     """What is no mapping is refused elsewhere."""
-    found = declared.get(key) if isinstance(declared, dict) else None
+    return _mapping(_mapping(declared).get(key))
+
+
+def _mapping(found):
     return found if isinstance(found, dict) else {}
 
 
@@ -141,3 +149,33 @@ def _engine(roots, inventory, host):
             yield f"{where}.drone.sha256: is no checksum of 64 digits; engine drone needs that of its program"
         if ci["engine"] == "buildbot" and REPOSITORIES not in insync_inventory.providers(inventory, environment):
             yield f"{where}.engine: buildbot reads repositories, and no server plays '{REPOSITORIES}'"
+
+
+def _publish(roots, inventory, host):
+    """What is to be published where nobody may do so would fail the highstate, or be refused by the index."""
+    for role in (role for role in CI if role in insync_inventory.roles_of(inventory, host)):
+        ci = tunables(roots, inventory, host)["ci"]
+        where = f"{insync_settings.FILE}: {role}.ci"
+        if role == TESTING and "upload" in ci["secrets"]:
+            yield f"{where}.secrets.upload: '{role}' may not publish"
+        reason = f"'{role}' may not publish" if role == TESTING else f"without {role}.ci.secrets.upload nothing can be"
+        if role == TESTING or "upload" not in ci["secrets"]:
+            published = [name for name, project in ci["projects"].items() if "publish" in _mapping(project)]
+            yield from (f"{where}.projects.{name}.publish: {reason}" for name in published)
+
+
+def _forum(roots, inventory, host):
+    """A forum that nobody can enter, or a state that fails, is told before."""
+    if FORUM not in insync_inventory.roles_of(inventory, host):
+        return
+    said, where = tunables(roots, inventory, host), f"{insync_settings.FILE}: {FORUM}"
+    engine, misago = said["forum"]["engine"], said["misago"]
+    registration, mail = misago["registration"], misago["mail"]
+    if engine not in FORUMS:
+        yield f"{where}.forum.engine: '{engine}' is not one of {', '.join(FORUMS)}"
+    if registration not in REGISTRATIONS:
+        yield f"{where}.misago.registration: '{registration}' is not one of {', '.join(REGISTRATIONS)}"
+    for key in ("host", "user") if registration == BY_LINK else ():
+        if not mail[key]:
+            reason = f"is missing; registration '{BY_LINK}' sends a link through the relay"
+            yield f"{where}.misago.mail.{key}: {reason}"

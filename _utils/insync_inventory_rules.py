@@ -83,7 +83,7 @@ def _parses(parse):
 
 # What a path consists of (RFC 3986) that means nothing else where it is written: no quotes, no $ and no ; of nginx.
 SEGMENT = r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+"
-URL = rf"https?://{DOMAIN}(:[1-9][0-9]{{0,4}})?(/{SEGMENT})*"
+URL = rf"https?://{DOMAIN}(:(?P<port>[1-9][0-9]{{0,4}}))?(/{SEGMENT})*"
 
 
 FORMATS = {
@@ -101,9 +101,9 @@ FORMATS = {
     "unit-name": (_matches(r"[A-Za-z0-9_@.-]+\.(service|socket|timer)"), "a systemd unit such as ssh.service"),
     "url-path": (_matches(rf"/|(/{SEGMENT})+/?"), "a path that begins with /, of letters, digits and - . _ ~ % /"),
     "http-url": (
-        _matches(URL),
-        "an http or https URL such as https://www.example.com/a: no / at its end, no ? and no # (the path and query of "
-        "what was asked come there), and in its path letters, digits and - . _ ~ % only",
+        lambda value: bool(match := re.fullmatch(URL, value)) and int(match["port"] or 1) <= 65535,
+        "an http or https URL such as https://www.example.com/a: no port above 65535, no / at its end, no ? and no # "
+        "(the path and query of what was asked come there), and in its path letters, digits and - . _ ~ % only",
     ),
 }
 

@@ -11,9 +11,17 @@ _SCRIPTS = ("/etc/cron.hourly/*", "/etc/cron.daily/*", "/etc/cron.weekly/*", "/e
 _JOBS = ("/var/spool/cron/atjobs/*", "/var/spool/at/*")
 _WHEN = re.compile(r"(@\w+|(?:\S+\s+){4}\S+)\s+(.*)")
 # How many days, how many minutes later, and a name of the job.
-_DAYS = re.compile(r"(@[a-z]+|\d+)\s+(\d+)\s+\S+\s+(.*)")
-_FIELD = re.compile(r"[\d*/,-]+|[A-Za-z]{3}(-[A-Za-z]{3})?|@[a-z]+")
-_USER = re.compile(r"[a-z_][\w.-]{0,31}")
+_DAYS = re.compile(r"(@(?:daily|weekly|monthly|yearly|annually)|\d+)\s+(\d+)\s+(\S+)\s+(.*)")
+_FIELD = re.compile(
+    r"(?:[\d*/,~-]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)+"
+    r"|@(?:reboot|yearly|annually|monthly|weekly|daily|midnight|hourly)",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"""(["']?)[\w.-]+\1\s*=""")
+# Behind a percent sign follows what the command reads; not behind an escaped one.
+_INPUT = re.compile(r"(?<!\\)(?:\\\\)*%")
+_WORD = re.compile(r"[\w./+-]{1,120}")
+_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LINES = 200
 
 
@@ -56,24 +64,42 @@ def _lines(system, name, by, user):
 
 def _told(system, name, line, user):
     """When, who, and what; None for what starts nothing."""
-    if not line or line.startswith("#") or re.match(r"\w+\s*=", line):
+    if not line or line.startswith("#") or _VARIABLE.match(line):
         return None
     match = (_DAYS if name == _ANACRON else _WHEN).fullmatch(line)
     if name == _ANACRON and match:
-        return {"user": "root", "line": f"{match[1]} {match[2]} {_command(system, match[3])}"}
+        return {"user": "root", "line": f"{match[1]} {match[2]} {_of_job(system, match[3], match[4])}"}
     if not match or not all(_FIELD.fullmatch(field) for field in match[1].split()):
         # No line of a crontab: which of its words is a program nobody can tell.
         return {"user": user or "", "line": insync_survey_mask.HIDDEN}
-    when, rest = match[1], match[2]
-    if user is None:
-        # A tab is as good as a space.
-        user, rest = [*rest.split(None, 1), ""][:2]
-    shown = _command(system, rest)
-    user = user if _USER.fullmatch(user) else insync_survey_mask.HIDDEN
-    return {"user": user, "line": f"{' '.join(when.split())} {shown}"}
+    when, rest = " ".join(match[1].split()), match[2]
+    if user is not None:
+        return {"user": user, "line": f"{when} {_command(system, rest)}"}
+    # A tab is as good as a space.
+    user, command = [*rest.split(None, 1), ""][:2]
+    if user not in system.users() or _may_be_left_out(system, user, command):
+        return {"user": "", "line": f"{when} {insync_survey_mask.HIDDEN}"}
+    return {"user": user, "line": f"{when} {_command(system, command)}".rstrip()}
+
+
+def _of_job(system, job, command):
+    return insync_survey_mask.HIDDEN if _may_be_left_out(system, job, command) else _command(system, command)
+
+
+def _may_be_left_out(system, word, command):
+    """
+    Whether ``word``, which should say who or what stands before ``command``, may be the program that is meant.
+
+    Then what looks like a program is its first argument: users such as mysql have the name of one.
+    """
+    possible = word.startswith("/") or _is_program(system, word)
+    return possible and not _is_program(system, next(iter(command.split()), ""))
+
+
+def _is_program(system, word):
+    places = [word] if word.startswith("/") else [f"{folder}/{word}" for folder in _FOLDERS]
+    return bool(_WORD.fullmatch(word)) and any(system.path(place).is_file() for place in places)
 
 
 def _command(system, text):
-    # Behind a percent sign follows what the command reads.
-    command = re.split(r"(?<!\\)%", text.strip())[0]
-    return insync_survey_mask.shell(command, lambda name: system.path(name).is_file())
+    return insync_survey_mask.shell(_INPUT.split(text.strip())[0], lambda name: system.path(name).is_file())

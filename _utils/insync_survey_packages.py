@@ -10,27 +10,48 @@ def conffiles(system):
 
     A list of dict: path, package, change (changed, missing), by. Nothing of their content is told.
     """
-    found = []
-    for package, path, digest in _known(system.text("/var/lib/dpkg/status", 50_000_000)):
+    found = {}
+    status = system.text("/var/lib/dpkg/status", 50_000_000)
+    for package, path, digest in (*_of_dpkg(status), *_of_ucf(system, status)):
         change = _change(system.path(path), digest)
         if change:
             # The package owns it, which says nothing about who changed it.
             by = system.by(path)
-            found.append(
-                {"path": path, "package": package, "change": change, "by": "" if by.startswith("package") else by}
-            )
-    return found
+            by = "" if by.startswith("package") else by
+            found.setdefault(path, {"path": path, "package": package, "change": change, "by": by})
+    return list(found.values())
 
 
-def _known(status):
+def _installed(status):
+    """The name of each package that is installed, and what else dpkg knows of it."""
     for block in status.split("\n\n"):
         package = re.search(r"^Package: (\S+)", block, re.MULTILINE)
-        installed = re.search(r"^Status: \S+ \S+ installed$", block, re.MULTILINE)
+        if package and re.search(r"^Status: \S+ \S+ installed$", block, re.MULTILINE):
+            yield package[1], block
+
+
+def _of_dpkg(status):
+    for package, block in _installed(status):
         listed = re.search(r"^Conffiles:\n((?: .*\n?)+)", block, re.MULTILINE)
-        for line in listed[1].splitlines() if package and installed and listed else ():
+        for line in listed[1].splitlines() if listed else ():
             path, digest, *marks = line.split()
             if "obsolete" not in marks and "remove-on-upgrade" not in marks and digest != "newconffile":
-                yield package[1], path, digest
+                yield package, path, digest
+
+
+def _of_ucf(system, status):
+    """Those that a package makes when it is installed, such as sshd_config: dpkg does not know them."""
+    owners = {path: package for package, path in _pairs(system, "registry")}
+    asked = {None, *(package for package, _ in _installed(status))}
+    for digest, path in _pairs(system, "hashfile"):
+        # Of a package that was removed they stay, and of some it was never noted whose they are.
+        if owners.get(path) in asked:
+            yield owners.get(path, "an unknown package"), path, digest
+
+
+def _pairs(system, name):
+    words = (line.split(None, 1) for line in system.text(f"/var/lib/ucf/{name}").splitlines())
+    return [(pair[0], pair[1].strip()) for pair in words if len(pair) == 2]
 
 
 def _change(path, digest):

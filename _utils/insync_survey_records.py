@@ -1,8 +1,11 @@
 """The surveys that were kept, one file for each server and date; and what two of them say differently."""
 
+import contextlib
+import itertools
 import json
 import os
 import pathlib
+import tempfile
 
 import insync_inventory
 import insync_survey_lines
@@ -24,17 +27,29 @@ def keep(host, survey, folder=FOLDER):
     """
     home = pathlib.Path(folder, host)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = home / f"{survey['when']}.json"
-    new = file.with_name(f"{file.name}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home, suffix=".new") as opened:
         json.dump(survey, opened, indent=1, sort_keys=True)
-    new.replace(file)
-    return file
+        opened.flush()
+        return _named(opened.name, home, survey["when"])
+
+
+def _named(new, home, when):
+    """Two surveys of one second are two: none takes the place of another, whoever made them."""
+    for number in itertools.count(1):
+        file = home / (f"{when}.json" if number == 1 else f"{when}-{number}.json")
+        with contextlib.suppress(FileExistsError):
+            os.link(new, file)
+            return file
 
 
 def dates(host, folder=FOLDER):
     """Return when ``host`` (str) was surveyed (list of str), the newest last."""
-    return sorted(path.stem for path in pathlib.Path(folder, host).glob("*.json"))
+    return sorted((path.stem for path in pathlib.Path(folder, host).glob("*.json")), key=_moment)
+
+
+def _moment(date):
+    when, _, number = date.partition("Z-")
+    return when.removesuffix("Z"), int(number or 1)
 
 
 def read(host, date, folder=FOLDER):
@@ -43,12 +58,38 @@ def read(host, date, folder=FOLDER):
 
     Raises RecordError if there is none.
     """
+    return _read(host, _matching(host, date, folder)[-1], folder)
+
+
+def pair(host, before, after, folder=FOLDER):
+    """
+    Return two surveys (dict) of ``host`` (str): the first whose date begins with ``before``, the last with ``after``.
+
+    So of one day, given as both, it is what changed on it. Raises RecordError if there are no two, in this order.
+    """
+    old, new = _matching(host, before, folder)[0], _matching(host, after, folder)[-1]
+    if _moment(old) >= _moment(new):
+        reason = "there is no other one since" if old == new else "that is later"
+        raise RecordError(f"{host}: the survey of {old} cannot be compared with that of {new}: {reason}")
+    return _read(host, old, folder), _read(host, new, folder)
+
+
+def _matching(host, date, folder):
+    """The dates that begin with ``date``, or the one that it is."""
     there = dates(host, folder)
-    found = [one for one in there if one.startswith(date)]
+    found = [date] if date in there else [one for one in there if one.startswith(date)]
     if not found:
         known = f"there are those of {', '.join(there[-5:])}" if there else "run 'salt-run insync.survey' first"
         raise RecordError(f"{host}: no survey of {date or 'any date'}; {known}")
-    return json.loads(pathlib.Path(folder, host, f"{found[-1]}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _read(host, date, folder):
+    file = pathlib.Path(folder, host, f"{date}.json")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise RecordError(f"{host}: {file} cannot be read: {type(exc).__name__}") from exc
 
 
 def differences(before, after, servers=None):

@@ -86,6 +86,10 @@ class System:
             self._sources = dict(found)
         return self._sources.get(package, package)
 
+    def users(self):
+        """Return the names of the users that this server itself knows (set of str)."""
+        return {line.split(":")[0] for line in self.text("/etc/passwd").splitlines() if ":" in line}
+
     def _listed(self):
         for file in self.root.glob("var/lib/dpkg/info/*.list"):
             package = file.name.removesuffix(".list").split(":")[0]

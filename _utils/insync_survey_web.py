@@ -1,5 +1,7 @@
 """The web sites and certificates on a server, served or not."""
 
+import os
+import pathlib
 import re
 import ssl
 import time
@@ -7,9 +9,42 @@ import time
 import insync_survey_mask
 
 _FILES = {
-    "nginx": ("/etc/nginx/*.conf", "/etc/nginx/conf.d/*", "/etc/nginx/sites-enabled/*"),
-    "apache": ("/etc/apache2/sites-enabled/*", "/etc/apache2/conf-enabled/*", "/etc/httpd/conf.d/*.conf"),
+    "nginx": (
+        "/etc/nginx/*.conf",
+        "/etc/nginx/conf.d/*",
+        "/etc/nginx/sites-enabled/*",
+        "/usr/local/nginx/conf/nginx.conf",
+        "/usr/local/openresty/nginx/conf/nginx.conf",
+    ),
+    "apache": (
+        "/etc/apache2/*.conf",
+        "/etc/apache2/sites-enabled/*",
+        "/etc/apache2/conf-enabled/*",
+        "/etc/httpd/conf/*.conf",
+        "/etc/httpd/conf.d/*.conf",
+    ),
 }
+# Where a name begins that no slash does.
+_HOMES = {
+    "nginx": ("/etc/nginx", "/usr/local/nginx/conf", "/usr/local/openresty/nginx/conf"),
+    "apache": ("/etc/apache2", "/etc/httpd"),
+}
+# Of these it is only told that they are there.
+_OTHERS = {
+    "caddy": ("/etc/caddy/Caddyfile", "/etc/caddy/*.json"),
+    "cherokee": ("/etc/cherokee/cherokee.conf",),
+    "h2o": ("/etc/h2o/h2o.conf",),
+    "haproxy": ("/etc/haproxy/haproxy.cfg",),
+    "hiawatha": ("/etc/hiawatha/hiawatha.conf",),
+    "jetty": ("/etc/jetty*/start.ini",),
+    "lighttpd": ("/etc/lighttpd/lighttpd.conf",),
+    "litespeed": ("/usr/local/lsws/conf/httpd_config.*",),
+    "thttpd": ("/etc/thttpd/thttpd.conf",),
+    "tomcat": ("/etc/tomcat*/server.xml",),
+    "traefik": ("/etc/traefik/traefik.*",),
+    "varnish": ("/etc/varnish/default.vcl",),
+}
+FILES = 1000
 _SITES = {
     "nginx": re.compile(r"(?<![\w$-])server\s*\{(.*?)(?=(?<![\w$-])server\s*\{|\Z)", re.DOTALL),
     "apache": re.compile(r"<VirtualHost\s[^>]*>(.*?)</VirtualHost>", re.DOTALL | re.IGNORECASE),
@@ -19,8 +54,13 @@ _BEGIN = r"(?:^|(?<=[;{}]))\s*"
 _NAMES = re.compile(rf"(?:{_BEGIN}server_name|^\s*ServerName|^\s*ServerAlias)\s+([^;#\n]+)", re.MULTILINE)
 _LISTEN = re.compile(rf"{_BEGIN}listen\s+([^;#\n]+)|<VirtualHost\s+([^>]+)>", re.MULTILINE)
 _ROOT = re.compile(rf"""(?:{_BEGIN}root|^\s*DocumentRoot)\s+"?([^;#\s"]+)""", re.MULTILINE)
+_INCLUDE = {
+    "nginx": re.compile(rf"""{_BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
+    "apache": re.compile(r"""^\s*Include(Optional)?\s+["']?([^"'\n]+)""", re.MULTILINE | re.IGNORECASE),
+}
 _UPSTREAM = re.compile(r"(?:proxy_pass|ProxyPass\s+\S+)\s+([^;#\s]+)")
 _QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
+_PATTERN = re.compile(r"[\w./*?\[\]@+-]{1,200}")
 _NAME = re.compile(r"[\w.*~^$\\-]{1,120}")
 _CERTIFICATES = (
     "/etc/letsencrypt/live/*/cert.pem",
@@ -36,19 +76,52 @@ _CERTIFICATES = (
 
 def sites(system):
     """
-    Return the web sites that files of ``system`` describe.
+    Return the web sites that files of ``system`` describe; of other web servers ``cut_short`` names their files.
 
     A list of dict: server (nginx, apache), path, names, listen, root, upstream (scheme and host), by.
     """
     found = []
-    for server, patterns in _FILES.items():
-        for name in dict.fromkeys(name for pattern in patterns for name in system.glob(pattern)):
-            path = system.path(name)
-            if path.is_file():
-                by = system.by(name) or _linked(system, path)
-                text = _PLAIN[server](system.text(name))
-                found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
+    for server in _FILES:
+        for name, text in _texts(system, server):
+            by = system.by(name) or _linked(system, system.path(name))
+            found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
+    for server, patterns in _OTHERS.items():
+        for name in (name for pattern in patterns for name in system.glob(pattern)):
+            if not system.by(name).startswith(("salt", "known")):
+                system.cut_short.append(f"sites of {server}, in {name}: not read")
     return found
+
+
+def _texts(system, server):
+    """Every file that describes sites of ``server``, and all that one of them includes: its name and text."""
+    waiting = [name for pattern in _FILES[server] for name in system.glob(pattern)]
+    seen = set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in seen or not system.path(name).is_file():
+            continue
+        if len(seen) == FILES:
+            system.cut_short.append(f"sites of {server}: too many files")
+            return
+        seen.add(name)
+        text = _PLAIN[server](system.text(name))
+        for optional, pattern in _INCLUDE[server].findall(text):
+            waiting += _included(system, server, pattern.strip(), optional)
+        yield name, text
+
+
+def _included(system, server, pattern, optional):
+    """The files that ``pattern`` of an include means; what cannot be found by it is told."""
+    places = [os.path.normpath(os.path.join(home, re.sub(r"\*+", "*", pattern))) for home in _HOMES[server]]
+    if not _PATTERN.fullmatch(pattern) or "/" in places:
+        system.cut_short.append(f"sites of {server}: an include that cannot be followed")
+        return []
+    names = [name for place in places for name in system.glob(place)]
+    if not (names or optional or set("*?[") & set(pattern)):
+        system.cut_short.append(f"sites of {server}: {pattern} is included, and not there")
+    # Apache takes all that is in a folder.
+    folders = [name for name in names if name in places and system.path(name).is_dir()]
+    return names + [system.name(pathlib.Path(entry.path)) for entry in system.walk(folders)]
 
 
 def _plain(text):

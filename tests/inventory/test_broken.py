@@ -6,6 +6,7 @@ import shutil
 
 import insync_inventory
 import insync_inventory_rules as rules
+import insync_primaries
 import jsonschema
 import pytest
 import yaml
@@ -105,6 +106,27 @@ def test_states_for_a_server_to_come_need_nobody_who_plays_them(copy):
     (copy.roles_dir / "coming" / "init.sls").touch()
     copy.apply({"set": {"services.radar.role": "coming", "services.mysql.clients": ["web", "coming"]}})
     assert copy.problems() == []
+
+
+MOVED = {
+    "the new one is a replica": {"hosts.dev02.roles": ["mysql_replica"]},
+    "the new one is the primary": {"hosts.dev02.roles": ["mysql_primary"], "hosts.db.roles": ["mysql_replica"]},
+    "the old one is none": {"hosts.db.roles": [], "hosts.db.retired": ["mysql_replica"]},
+}
+
+
+@pytest.mark.parametrize("switched", [None, "dev02"])
+def test_a_primary_that_has_a_replica_moves_to_another_server_as_its_page_tells(copy, tmp_path, monkeypatch, switched):
+    monkeypatch.setattr(insync_primaries, "FILE", tmp_path / "primaries.json")
+    for step, said in MOVED.items():
+        copy.apply({"set": said})
+        assert copy.problems() == [], step
+        if switched:
+            insync_primaries.write("production", switched)
+        hosts = insync_inventory.load(copy.directory)["hosts"]
+        assert [name for name in ("db", "dev02") if "mysql_primary" in hosts[name]["roles"]] == [
+            switched or ("db" if step == "the new one is a replica" else "dev02")
+        ]
 
 
 @pytest.mark.parametrize(

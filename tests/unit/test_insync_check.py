@@ -8,6 +8,7 @@ import insync_fleet_page
 import insync_inventory
 import insync_primaries
 import pytest
+import salt.utils.dictupdate
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -266,6 +267,66 @@ def test_ci_is_told_what_its_engine_needs(copies, ci, told):
     found = insync_check.problems(*copies)
     assert len(found) == len(told)
     assert all(line.startswith(f"settings.yaml: ci.ci.{start}") for line, start in zip(found, told, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("role", "ci", "told"),
+    [
+        ("ci", {}, []),
+        ("ci", {"engine": "none"}, []),
+        ("ci_integration", {}, []),
+        ("ci_integration", {"projects": {"x": {"publish": "root/staging"}, "y": {}}}, ["projects.x.publish: 'ci_int"]),
+        ("ci_integration", {"engine": "none", "projects": {"x": {"publish": "a/b"}}}, ["projects.x.publish: 'ci_int"]),
+        ("ci_integration", {"projects": {"x": None}}, []),
+        (
+            "ci_integration",
+            {"projects": {"x": {"publish": "a/b"}}, "secrets": {"upload": "pypi_server:uploader_password"}},
+            ["secrets.upload: 'ci_integration' may not publish", "projects.x.publish: 'ci_int"],
+        ),
+    ],
+)
+def test_what_runs_tests_only_is_told_that_it_may_not_publish(copies, role, ci, told):
+    settings(copies[1], role, "ci", ci)
+    starts(insync_check.problems(*copies), f"settings.yaml: {role}.ci.", told)
+
+
+def test_ci_without_a_password_to_publish_with_is_told(copies):
+    edit(copies[0], "role/ci.sls", lambda tunables: tunables["ci"]["secrets"].pop("upload"))
+    found = insync_check.problems(*copies)
+    assert found == ["settings.yaml: ci.ci.projects.example.publish: without ci.ci.secrets.upload nothing can be"]
+
+
+RELAY = "misago.mail.{}: is missing; registration 'user' sends a link through the relay"
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "told"),
+    [
+        ("forum", {"engine": "none"}, []),
+        ("forum", {"engine": "discourse"}, ["forum.engine: 'discourse' is not one of none, misago"]),
+        ("misago", {"registration": "open"}, ["misago.registration: 'open' is not one of none, user, admin, closed"]),
+        ("misago", {"mail": {"host": ""}}, [RELAY.format("host")]),
+        ("misago", {"mail": {"user": ""}}, [RELAY.format("user")]),
+        ("misago", {"mail": {"host": "", "user": ""}}, [RELAY.format("host"), RELAY.format("user")]),
+        *(("misago", {"registration": one, "mail": {"host": ""}}, []) for one in ("none", "admin", "closed")),
+    ],
+)
+def test_a_forum_is_told_what_its_engine_and_registration_need(copies, key, values, told):
+    settings(copies[1], "forum", key, values)
+    starts(insync_check.problems(*copies), "settings.yaml: forum.", told)
+
+
+def settings(site, role, key, values):
+    """Let the site say ``values`` of what is below ``key`` of ``role``."""
+    path = site / "settings.yaml"
+    said = yaml.safe_load(path.read_text())
+    salt.utils.dictupdate.update(said, {role: {key: values}})
+    path.write_text(yaml.safe_dump(said))
+
+
+def starts(found, where, told):
+    assert len(found) == len(told), found
+    assert all(line.startswith(where + start) for line, start in zip(found, told, strict=True)), found
 
 
 def test_errors_may_go_elsewhere_as_its_page_tells(copies):

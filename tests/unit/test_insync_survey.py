@@ -16,6 +16,7 @@ import insync_survey_people
 import insync_survey_plan
 import insync_survey_sockets
 import insync_survey_system
+import insync_survey_web
 import pytest
 
 # Whoever finds one of these in an answer has found a leak.
@@ -294,6 +295,28 @@ def test_nothing_is_written(by_hand):
     assert state() == before
 
 
+def test_configuration_that_ucf_looks_after_is_compared_with_what_it_was(root):
+    came = hashlib.md5(b"as it came\n").hexdigest()
+    names = ["/etc/ssh/sshd_config", "/etc/default/same", "/etc/ours", "/etc/gone", "/etc/nobody's", "/etc/removed"]
+    root.package("openssh-server", [], conffiles=["/etc/both"])
+    root.write("/var/lib/ucf/hashfile", "".join(f"{came}  {name}\n" for name in ["/etc/both", *names, "", "/etc/new"]))
+    root.write(
+        "/var/lib/ucf/registry",
+        "".join(f"openssh-server \t {name}\n" for name in names[:4]) + f"removed \t {names[5]}\n",
+    )
+    for name in ("/etc/both", *names[:3], *names[4:]):
+        root.write(name, "as it came\n" if name == "/etc/default/same" else "S3CRET\n")
+    found = root.survey(files=["/etc/ours"])
+    assert found["unknown"] == [
+        "configuration /etc/both of openssh-server: changed",
+        "configuration /etc/ssh/sshd_config of openssh-server: changed",
+        "configuration /etc/gone of openssh-server: missing",
+        "configuration /etc/nobody's of an unknown package: changed",
+        "configuration /etc/new of an unknown package: missing",
+    ]
+    assert [row["by"] for row in found["found"]["conffiles"]] == ["", "", "salt", "", "", ""]
+
+
 def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root):
     root.write(MANAGED, "[Service]\nExecStart=/opt/devpi/bin/x\nStateDirectory=devpi\n")
     root.write("/etc/systemd/system/devpi2.service", "[Service]\nExecStart=/x\n")
@@ -357,6 +380,62 @@ def test_what_anacron_does_is_found(root):
     assert root.survey()["unknown"] == []
 
 
+CRON = "/etc/cron.d/lists"
+RUN = "*/5 * * * *"
+
+
+@pytest.mark.parametrize(
+    "line, shown",
+    [
+        # Without a user, who would be asked for the first word of what follows.
+        (f"{RUN} mysqldump S3CRET shop", f"{RUN} ..."),
+        (f"{RUN} /usr/bin/mysql S3CRET", f"{RUN} ..."),
+        (f"{RUN} S3CRET", f"{RUN} ..."),
+        (f"{RUN} PW=S3CRET S3CRET", f"{RUN} ..."),
+        (f"{RUN} S3CRET S3CRET /usr/bin/php", f"{RUN} ..."),
+        (f"{RUN} root%S3CRET S3CRET", f"{RUN} ..."),
+        (f"{RUN} mysql S3CRET < /x", f"{RUN} ..."),
+        (f"{RUN} mysql {'S3CRET' * 60} < /x", f"{RUN} ..."),
+        (f"{RUN} mysql mysql S3CRET < /x", f"{RUN} mysql ... < ... (user mysql)"),
+        (f"{RUN} mysql /usr/bin/mysql -pS3CRET", f"{RUN} /usr/bin/mysql -p... (user mysql)"),
+        # Without one of the five times.
+        ("5 4 * * root S3CRET S3CRET", "..."),
+        ("5 4 * * app S3CRET S3CRET", "..."),
+        ("@S3CRET root S3CRET", "..."),
+        ("0 4 1,15 jan-mar Mon,wed root run S3CRET", "0 4 1,15 jan-mar Mon,wed run ... (user root)"),
+        # What stands behind a percent sign is read by the command.
+        (f"{RUN} root mail ops%S3CRET%S3CRET", f"{RUN} mail ... (user root)"),
+        (f"{RUN} root mail 'ops%S3CRET ; S3CRET'", f"{RUN} mail ... (user root)"),
+        (f"{RUN} root dump \\\\% ; S3CRET", f"{RUN} dump (user root)"),
+        (f"{RUN} root dump \\% ; load S3CRET", f"{RUN} dump ... ; load ... (user root)"),
+        (f"{RUN} root %S3CRET ; S3CRET", f"{RUN} (user root)"),
+        # Variables start nothing.
+        ("MAILTO=S3CRET", None),
+        ("MAILTO = 'S3CRET; S3CRET'", None),
+        ('"MAILTO" = "S3CRET a b c d e f"', None),
+        ("'PW'=\"S3CRET 5 * * * * root S3CRET\"", None),
+        ("PW.old = 5 * * * * root S3CRET", None),
+        ("\"PW' = S3CRET", "..."),
+    ],
+)
+def test_of_a_line_of_a_crontab_nothing_is_told_that_may_be_a_secret(root, line, shown):
+    root.write("/etc/passwd", "root:x:0:0::/root:/bin/bash\nmysql:x:104:104::/nonexistent:/bin/false\n")
+    root.write("/usr/bin/mysql")
+    root.write(CRON, f"{line}\n")
+    assert root.survey()["unknown"] == ([f"cron {CRON}: {shown}"] if shown else [])
+
+
+def test_a_job_of_anacron_without_a_name_is_not_told(root):
+    root.write("/etc/anacrontab", "1 5 /srv/dump S3CRET\n1 5 mysql S3CRET\n@S3CRET 5 job x\n1 5 job mysql S3CRET\n")
+    root.write("/usr/bin/mysql")
+    assert root.survey()["unknown"] == [
+        "cron /etc/anacrontab: 1 5 ... (user root)",
+        "cron /etc/anacrontab: 1 5 ... (user root)",
+        "cron /etc/anacrontab: ...",
+        "cron /etc/anacrontab: 1 5 mysql ... (user root)",
+    ]
+
+
 def test_sites_on_one_line_have_names_and_what_is_quoted_or_a_comment_is_none(root):
     root.write(
         "/etc/nginx/conf.d/x.conf",
@@ -371,6 +450,63 @@ def test_sites_on_one_line_have_names_and_what_is_quoted_or_a_comment_is_none(ro
         "site c.d e.f of nginx, in /etc/nginx/conf.d/x.conf, to http://127.0.0.1:9",
     ]
     assert [site["listen"] for site in found["found"]["sites"]] == [["80"], ["81"]]
+
+
+SERVER = "server { server_name %s; root /srv/www; }\n"
+HOST = "<VirtualHost *:80>\n ServerName %s\n DocumentRoot /srv/www\n</VirtualHost>\n"
+
+
+def test_what_a_web_server_includes_from_elsewhere_is_read_too(root):
+    root.write(
+        "/etc/nginx/nginx.conf",
+        "http { include /srv/*/nginx.conf; include 'sites/own'; include ../shared/**.conf;\n"
+        "# include /srv/S3CRET;\n include /srv/none/*.conf; }\n",
+    )
+    root.write("/srv/shop/nginx.conf", SERVER % "a.example" + "include /srv/shop/more/b;\n")
+    root.write("/srv/shop/more/b", SERVER % "b.example" + "include /srv/shop/nginx.conf;")
+    root.write("/etc/nginx/sites/own", SERVER % "c.example")
+    root.write("/etc/shared/d.conf", SERVER % "d.example")
+    root.write("/usr/local/nginx/conf/nginx.conf", SERVER % "e.example")
+    root.write("/etc/apache2/apache2.conf", HOST % "f.example" + "IncludeOptional /srv/gone\nInclude sites/\n")
+    root.write("/etc/apache2/sites/deep/g", HOST % "g.example")
+    found = root.survey(files=["/etc/shared/d.conf"])
+    assert found["incomplete"] == []
+    assert sorted(found["unknown"]) == [
+        "site a.example of nginx, in /srv/shop/nginx.conf, root /srv/www",
+        "site b.example of nginx, in /srv/shop/more/b, root /srv/www",
+        "site c.example of nginx, in /etc/nginx/sites/own, root /srv/www",
+        "site e.example of nginx, in /usr/local/nginx/conf/nginx.conf, root /srv/www",
+        "site f.example of apache, in /etc/apache2/apache2.conf, root /srv/www",
+        "site g.example of apache, in /etc/apache2/sites/deep/g, root /srv/www",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, text, told",
+    [
+        ("/etc/nginx/nginx.conf", "include /srv/gone;", "sites of nginx: /srv/gone is included, and not there"),
+        ("/etc/nginx/nginx.conf", "include ../..;", "sites of nginx: an include that cannot be followed"),
+        ("/etc/nginx/nginx.conf", "include /;", "sites of nginx: an include that cannot be followed"),
+        ("/etc/nginx/nginx.conf", "include S3CRET$x;", "sites of nginx: an include that cannot be followed"),
+        ("/etc/apache2/x.conf", "Include ${S3CRET}/x", "sites of apache: an include that cannot be followed"),
+        ("/etc/caddy/Caddyfile", "S3CRET", "sites of caddy, in /etc/caddy/Caddyfile: not read"),
+        ("/etc/lighttpd/lighttpd.conf", "S3CRET", "sites of lighttpd, in /etc/lighttpd/lighttpd.conf: not read"),
+        ("/etc/haproxy/haproxy.cfg", "S3CRET", "sites of haproxy, in /etc/haproxy/haproxy.cfg: not read"),
+    ],
+)
+def test_sites_that_are_not_read_are_told(root, name, text, told):
+    root.package("server", [name])
+    root.write(name, text)
+    assert root.survey()["incomplete"] == [told]
+    assert root.survey(files=[name])["incomplete"] == ([] if "not read" in told else [told])
+
+
+def test_sites_in_very_many_files_are_cut_short(root, monkeypatch):
+    monkeypatch.setattr(insync_survey_web, "FILES", 2)
+    for number in range(3):
+        root.write(f"/etc/nginx/conf.d/{number}", SERVER % f"{number}.example")
+    found = root.survey()
+    assert len(found["found"]["sites"]) == 2 and found["incomplete"] == ["sites of nginx: too many files"]
 
 
 CLUSTER = "/var/lib/postgresql/15/main"

@@ -1,6 +1,8 @@
 """Surveys that are kept: which one a date means, and what two of them, or one and the inventory, say differently."""
 
 import copy
+import functools
+import importlib.util
 import json
 import pathlib
 import stat
@@ -50,6 +52,98 @@ def test_a_survey_that_there_is_not(folder):
         records.read("dev02", "2025", folder)
     with pytest.raises(records.RecordError, match="sendy: no survey of any date; run 'salt-run insync.survey' first"):
         records.read("sendy", "", folder)
+
+
+@pytest.mark.parametrize(
+    "before, after, meant",
+    [
+        ("2026-11-26", "", ["2026-11-26T08:00:00Z", "2026-11-26T09:00:00Z"]),
+        ("2026-11-26", "2026-11-26", ["2026-11-26T08:00:00Z", "2026-11-26T09:00:00Z"]),
+        ("2026-11", "", ["2026-11-12T08:00:00Z", "2026-11-26T09:00:00Z"]),
+        ("2026-11-12", "2026-11-26T08", ["2026-11-12T08:00:00Z", "2026-11-26T08:00:00Z"]),
+        ("2026-11-26T09:00:00Z", "", "2026-11-26T09:00:00Z .* there is no other one since"),
+        ("2026-11-12", "2026-11-12", "2026-11-12T08:00:00Z .* there is no other one since"),
+        ("2026-11-26", "2026-11-12", "2026-11-26T08:00:00Z .* that of 2026-11-12T08:00:00Z: that is later"),
+        ("2025", "", "no survey of 2025; there are those of"),
+    ],
+)
+def test_of_two_surveys_the_first_that_begins_so_is_compared_with_the_last(folder, before, after, meant):
+    if isinstance(meant, list):
+        assert [one["when"] for one in records.pair("dev02", before, after, folder)] == meant
+    else:
+        with pytest.raises(records.RecordError, match=meant):
+            records.pair("dev02", before, after, folder)
+
+
+def test_two_surveys_of_one_second_are_two(folder):
+    when = "2026-11-26T09:00:00Z"
+    files = [records.keep("dev02", survey(when, failed=[{"unit": f"{number}"}]), folder) for number in range(2, 12)]
+    assert [file.stem for file in files] == [f"{when}-{number}" for number in range(2, 12)]
+    assert records.dates("dev02", folder)[-11:] == [when, *(file.stem for file in files)]
+    assert records.read("dev02", "2026-11-26", folder)["found"]["failed"] == [{"unit": "11"}]
+    assert records.read("dev02", when, folder)["found"]["failed"] == []
+    before, after = records.pair("dev02", when, f"{when}-3", folder)
+    assert records.differences(before, after) == [("new", "failed 3")]
+    assert not list(folder.rglob("*.new"))
+
+
+def test_a_survey_that_was_cut_off_is_told(folder):
+    (folder / "dev02" / "2026-11-26T09:00:00Z.json").write_text('{"found"')
+    with pytest.raises(records.RecordError, match="09:00:00Z.json cannot be read: JSONDecodeError"):
+        records.read("dev02", "", folder)
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """The verbs, of an installation in which two servers were surveyed."""
+    spec = importlib.util.spec_from_file_location("insync_survey_runner", ROOT / "_runners" / "insync_survey.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.__opts__ = {"pillar_roots": {"base": [str(ROOT / "pillar")]}}
+    for name in ("keep", "read", "pair"):
+        monkeypatch.setattr(records, name, functools.partial(getattr(records, name), folder=tmp_path))
+    for host, when in (("dev02", "2026-11-12T08:00:00Z"), ("dev02", "2026-11-26T08:00:00Z"), ("sendy", "2026-11-26")):
+        found = {"databases": [DATABASE]} if when > "2026-11-13" else {}
+        records.keep(host, survey(when, **found))
+    return module
+
+
+def test_a_server_that_is_named_twice_is_surveyed_once(runner, monkeypatch):
+    class Client:
+        def cmd(self, wanted, *words, **options):
+            return {name: survey("2026-11-27T08:00:00Z") for name in wanted}
+
+    monkeypatch.setattr(runner.salt.client, "get_local_client", lambda mopts: Client())
+    rows = runner.survey("dev02", "sendy", "dev02")["data"]
+    assert [(row["server"], row["record"].rpartition("/")[2]) for row in rows] == [
+        ("dev02", "2026-11-27T08:00:00Z.json"),
+        ("sendy", "2026-11-27T08:00:00Z.json"),
+    ]
+
+
+def test_a_server_that_was_never_surveyed_keeps_the_others_from_nothing(runner, inventory):
+    told = runner.survey_diff("all")
+    rows = {row["server"]: row for row in told["data"] if row["declared"] in ("nothing", "unknown")}
+    assert (told["outputter"], told["retcode"], sorted(rows)) == ("insync_table", 1, sorted(inventory["hosts"]))
+    found = {"declared": "nothing", "found": "database lists.db of sqlite, 10 B, /srv/lists.db"}
+    never = {"declared": "unknown", "found": "no survey of any date; run 'salt-run insync.survey' first"}
+    assert rows == {
+        host: {"server": host, **(found if host in ("dev02", "sendy") else never)} for host in inventory["hosts"]
+    }
+
+
+def test_a_server_without_a_second_survey_keeps_the_others_from_nothing(runner):
+    told = runner.survey_diff("all", "2026-11")
+    rows = {row["server"]: row for row in told["data"]}
+    assert told["retcode"] == 1 and {row["change"] for row in rows.values()} == {"new", "unknown"}
+    assert rows["dev02"]["what"] == "database lists.db of sqlite, /srv/lists.db"
+    assert rows["sendy"]["what"].endswith("there is no other one since")
+
+
+def test_of_one_server_it_is_refused(runner):
+    with pytest.raises(runner.Refused, match="dev: no survey of any date; run"):
+        runner.survey_diff("dev")
+    assert "retcode" not in runner.survey_diff("dev02", "2026-11-12")
 
 
 UNIT = {"unit": "x.service", "path": "/etc/systemd/system/x.service", "kind": "unit", "enabled": True, "runs": True}
