@@ -14,7 +14,7 @@ def conffiles(system):
     status = system.text("/var/lib/dpkg/status", 50_000_000)
     for package, path, digest in (*_of_dpkg(status), *_of_ucf(system, status)):
         change = _change(system.path(path), digest)
-        if change:
+        if change and not (change == "missing" and path in system.plan.get("gone", ())):
             # The package owns it, which says nothing about who changed it.
             by = system.by(path)
             by = "" if by.startswith("package") else by

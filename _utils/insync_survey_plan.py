@@ -19,12 +19,15 @@ def plan(high, allow, slots, known):
     Only what our states write themselves counts, and folders that they make for one purpose; so a hand-made file beside
     theirs is still asked about.
     """
-    states = [state for one in high.values() if isinstance(one, dict) for state in _states(one)]
+    every = [state for one in high.values() if isinstance(one, dict) for state in _states(one)]
+    states = [state for state in every if not state["function"].endswith(_GONE)]
+    gone = [state for state in every if (state["module"], state["function"]) == ("file", "absent")]
     return {
         "allow": [{key: rule[key] for key in _RULE} for rule in allow],
         "slots": slots,
         "known": known,
         "files": sorted({name for state in states if state["module"] == "file" for name in state["names"]}),
+        "gone": sorted({name for state in gone for name in state["names"]}),
         "places": sorted({place for state in states for place in _places(state)}),
         "units": sorted({unit for state in states if state["module"] in _UNITS for unit in map(_unit, state["names"])}),
         "users": sorted({"root", *(name for state in states if state["module"] == "user" for name in state["names"])}),
@@ -36,15 +39,14 @@ _RULE = ("service", "unit", "address", "protocol", "port")
 
 
 def _states(one):
-    """Every state below an id, but for those that see to it that something is not there."""
+    """Every state below an id."""
     for module, given in one.items():
         if isinstance(given, list):
             function = next((part for part in given if isinstance(part, str)), "")
             arguments = {key: value for part in given if isinstance(part, dict) for key, value in part.items()}
-            if not function.endswith(_GONE):
-                names = arguments.get("names") or [arguments.get("name", "")]
-                names = [name if isinstance(name, str) else next(iter(name)) for name in names]
-                yield {"module": module, "function": function, "names": names, "arguments": arguments}
+            names = arguments.get("names") or [arguments.get("name", "")]
+            names = [name if isinstance(name, str) else next(iter(name)) for name in names]
+            yield {"module": module, "function": function, "names": names, "arguments": arguments}
 
 
 def _unit(name):

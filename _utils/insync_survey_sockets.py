@@ -7,6 +7,7 @@ import pathlib
 import pwd
 import re
 import struct
+import time
 
 import insync_survey_lines
 import insync_survey_mask
@@ -15,6 +16,8 @@ import insync_survey_units
 _LISTEN, _ESTABLISHED = "0A", "01"
 _KINDS = {"tcp": _LISTEN, "tcp6": _LISTEN, "udp": "07", "udp6": "07"}
 PEERS = 20
+# Its process may end while it is asked about: then it is looked for again, so often.
+_LOOKS = 3
 # Whose units are made for the programs of other packages: how these are called begins so.
 _STARTS = {"postgresql-common": "postgresql-"}
 
@@ -29,17 +32,35 @@ def listeners(system):
     """
     if not system.live:
         return []
-    waiting, connected = _sockets()
-    pids = _processes({row["inode"] for row in waiting})
-    found = []
-    for row in waiting:
-        process = _process(system, pids.get(row["inode"]))
+    for look in range(_LOOKS):
+        time.sleep(0.2 * look)
+        waiting, connected = _sockets()
+        pids = _processes({row["inode"] for row in waiting})
+        processes = [_process(system, pids.get(row["inode"])) for row in waiting]
+        if all(process["process"] for process in processes):
+            break
+    found, sockets = [], _of_systemd(system)
+    for row, process in zip(waiting, processes, strict=True):
+        # Until somebody comes systemd itself waits, for a unit that says so.
+        if process["unit"] == "init.scope":
+            process["unit"] = sockets.get((row["address"], row["port"]), process["unit"])
         peers = connected[row["protocol"], row["port"]]
         shown = {key: row[key] for key in ("protocol", "address", "port")}
         found.append({**shown, **process, "peers": dict(peers.most_common(PEERS)), **_declared(system, row, process)})
     # Processes that share a port, and sockets of one process for both families, are one thing to ask about.
     unique = {(one["protocol"], one["address"], one["port"], one["unit"]): one for one in found}
     return sorted(unique.values(), key=lambda one: (one["port"], one["protocol"], one["address"]))
+
+
+def _of_systemd(system):
+    """{(address, port): the unit, of the kind socket, for which systemd waits there}."""
+    shown = system.run("systemctl", "list-sockets", "--plain", "--no-legend", "--full")
+    found = {}
+    for listen, unit, *_ in filter(None, map(str.split, shown.splitlines())):
+        address, _, port = listen.rpartition(":")
+        if port.isdigit():
+            found[address.strip("[]"), int(port)] = unit
+    return found
 
 
 def _sockets():

@@ -15,8 +15,9 @@ class System:
     A server.
 
     root (str or pathlib.Path): where its files are; anything but / is a copy to be looked at, without its processes.
-    plan (dict): what is declared: ``files``, ``places`` (folders whose content our states look after), ``units``,
-    ``users`` and ``databases`` (each a list of str), ``known`` (dict: path or pattern -> why nobody needs to ask).
+    plan (dict): what is declared: ``files``, ``gone`` (files that are not to be there), ``places`` (folders whose
+    content our states look after), ``units``, ``users`` and ``databases`` (each a list of str), ``known`` (dict: path
+    or pattern -> why nobody needs to ask).
     """
 
     def __init__(self, root="/", plan=None):

@@ -2,6 +2,8 @@
 {%- from 'mariadb/map.jinja' import accounts, databases, donor, host, listen, paired, replicas, socket with context %}
 
 {%- if paired %}
+include:
+  - mariadb.backup_tools
 
 mariadb-writable:
   insync_db.writable:

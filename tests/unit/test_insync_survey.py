@@ -299,14 +299,17 @@ def test_configuration_that_ucf_looks_after_is_compared_with_what_it_was(root):
     came = hashlib.md5(b"as it came\n").hexdigest()
     names = ["/etc/ssh/sshd_config", "/etc/default/same", "/etc/ours", "/etc/gone", "/etc/nobody's", "/etc/removed"]
     root.package("openssh-server", [], conffiles=["/etc/both"])
-    root.write("/var/lib/ucf/hashfile", "".join(f"{came}  {name}\n" for name in ["/etc/both", *names, "", "/etc/new"]))
+    root.write(
+        "/var/lib/ucf/hashfile",
+        "".join(f"{came}  {name}\n" for name in ["/etc/both", *names, "", "/etc/new", "/etc/unwanted"]),
+    )
     root.write(
         "/var/lib/ucf/registry",
         "".join(f"openssh-server \t {name}\n" for name in names[:4]) + f"removed \t {names[5]}\n",
     )
     for name in ("/etc/both", *names[:3], *names[4:]):
         root.write(name, "as it came\n" if name == "/etc/default/same" else "S3CRET\n")
-    found = root.survey(files=["/etc/ours"])
+    found = root.survey(files=["/etc/ours"], gone=["/etc/unwanted"])
     assert found["unknown"] == [
         "configuration /etc/both of openssh-server: changed",
         "configuration /etc/ssh/sshd_config of openssh-server: changed",
@@ -628,6 +631,28 @@ def test_a_listener_and_who_is_connected_are_found():
     assert "python" in row["process"] and row["user"] == "root" and row["deleted"] is False
 
 
+def test_a_socket_of_a_unit_is_the_units_and_not_systemds(monkeypatch):
+    table = "0.0.0.0:80 web.socket web.service\n[::]:81 six.socket -\n/run/x x.socket x.service\n"
+    monkeypatch.setattr(insync_survey_system.System, "run", lambda *_, **__: table)
+    found = insync_survey_sockets._of_systemd(insync_survey_system.System())
+    assert found == {("0.0.0.0", 80): "web.socket", ("::", 81): "six.socket"}
+
+
+def test_a_process_that_ends_while_it_is_asked_about_is_looked_for_again(monkeypatch):
+    looks, real = [], insync_survey_sockets._processes
+
+    def processes(inodes):
+        looks.append(inodes)
+        return real(inodes) if len(looks) > 1 else {}
+
+    monkeypatch.setattr(insync_survey_sockets, "_processes", processes)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        rows = insync_survey_sockets.listeners(insync_survey_system.System())
+    (row,) = [row for row in rows if row["port"] == port]
+    assert "python" in row["process"] and len(looks) > 1
+
+
 def test_a_program_on_a_servers_own_port_is_not_taken_for_its_service():
     system = insync_survey_system.System(plan={"allow": [ALLOW]})
     row = {"protocol": "tcp", "port": 8101, "address": "10.0.0.1"}
@@ -787,6 +812,7 @@ def test_what_states_say_is_declared_and_what_they_remove_is_not():
         "slots": {},
         "known": {"/x": "y"},
         "files": ["/etc/a", "/etc/b", "/etc/insync", MANAGED, "/var/lib/devpi"],
+        "gone": ["/etc/cron.d/old", "/etc/systemd/system/old.service"],
         "places": ["/opt/devpi", "/run/x.sock", "/var/lib/devpi"],
         "units": ["certbot.timer", "redis-server@main.service"],
         "users": ["devpi", "root"],
