@@ -15,10 +15,15 @@ hg-absent-files:
     - names:
       - /etc/hg
       - /etc/mercurial/hgrc.d/insync.rc
-      - /etc/ssh/sshd_config.d/hg.conf
       - /usr/local/lib/insync-hg
     - require:
       - insync_unit: hg-absent-socket
+
+hg-absent-sshd:
+  file.absent:
+    - name: /etc/ssh/sshd_config.d/hg.conf
+    - watch_in:
+      - insync_unit: sshd-service
 
 hg-absent-packages:
   insync_package.absent:
