@@ -61,3 +61,11 @@ def test_a_service_whose_clients_have_all_left_is_for_nobody(own_checkout, site)
     assert rule["sources"] == []
     (rules,) = [chunk["rendered"] for chunk in compiled["low"] if chunk["__id__"] == "firewall-rules"]
     assert 'comment "ssh"' in rules and 'comment "mysql"' not in rules
+
+
+def test_a_master_whose_fleet_has_no_application_in_slots_compiles(own_checkout, site):  # noqa: F811
+    path = own_checkout / "pillar" / "inventory" / "services.yaml"
+    services = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({name: one for name, one in services.items() if "slot_of" not in one}))
+    master = compile_host(own_checkout, site, "ct1")
+    assert (master["pillar"]["pools"], unresolved(master["low"])) == ({}, [])
