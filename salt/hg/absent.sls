@@ -19,11 +19,16 @@ hg-absent-files:
     - require:
       - insync_unit: hg-absent-socket
 
+{#- Part of sshd's settings: as with those, a change is tried, and taken back if it lets nobody in. #}
 hg-absent-sshd:
-  file.absent:
+  insync_sshd.absent:
     - name: /etc/ssh/sshd_config.d/hg.conf
+    - require:
+      - file: sshd-rollback-timer
+      - file: sshd-rollback-at-boot
     - watch_in:
       - insync_unit: sshd-service
+      - insync_sshd: sshd-confirmed
 
 hg-absent-packages:
   insync_package.absent:

@@ -146,7 +146,8 @@ def asked(builder, steps, spare):
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(10)
     connection.connect(path)
-    connection.sendall(json.dumps({"steps": steps}).encode() + b"\n" + tar.getvalue() + bytes(tarfile.BLOCKSIZE * spare))
+    order = json.dumps({"steps": steps}).encode()
+    connection.sendall(order + b"\n" + tar.getvalue() + bytes(tarfile.BLOCKSIZE * spare))
     while len(jobs) == before:
         time.sleep(0.01)
     return connection, jobs[-1]
