@@ -143,11 +143,11 @@ def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
 
 @pytest.fixture
 def server(opts, tmp_path, monkeypatch):
-    """A server with git, which needs git-man, and make; returns (what was removed, a call that says what is on purpose)."""
+    """A server with git, which needs git-man, and make; returns (what is removed, what tells what is on purpose)."""
     file, manual = tmp_path / "removed", tmp_path / "manual"
     (tmp_path / "mods").mkdir()
     text = f'import pathlib\nFILE = pathlib.Path("{file}")\n__virtualname__ = "pkg"\n'
-    text += 'def list_pkgs():\n    gone = FILE.read_text().split()\n'
+    text += "def list_pkgs():\n    gone = FILE.read_text().split()\n"
     text += '    return {name: "1" for name in ("git", "git-man", "make") if name not in gone}\n'
     text += 'def remove(pkgs):\n    gone = sorted({*pkgs, *(["git"] if "git-man" in pkgs else [])})\n'
     text += '    FILE.write_text(" ".join(gone))\n    return {name: {"old": "1", "new": ""} for name in gone}\n'
@@ -229,7 +229,8 @@ def test_what_another_state_removes_before_is_not_in_its_changes(high, server):
     data = packages("git-man")
     first = {"first": {"insync_package": ["absent", {"pkgs": ["git"]}, {"order": 1}]}}
     results = high({**first, **data}, test=True)
-    assert {name: list(result["changes"]) for name, result in results.items()} == {"first": ["git"], "left": ["git-man"]}
+    told = {name: list(result["changes"]) for name, result in results.items()}
+    assert told == {"first": ["git"], "left": ["git-man"]}
     assert high(data, test=True)["left"]["result"] is False
 
 
