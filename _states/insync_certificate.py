@@ -57,8 +57,9 @@ def issued(name, domains, port=None, dns=None, directory="", email=""):
     """
     Have the certificate ``name`` issued by the CA, and installed by certbot's deploy hooks.
 
-    The CA is asked only if the certificate is not from it, lacks a name, would be renewed in another way, or expires
-    within 30 days, which certbot's own timer should not let happen. One that is issued but not installed is installed.
+    The CA is asked only if the certificate is not from it, lacks a name, has one that left, would be renewed in another
+    way, or expires within 30 days, which certbot's own timer should not let happen. One that is issued but not
+    installed is installed.
 
     name (str): path of the PEM file, whose name without ``.pem`` certbot knows it by.
     domains (list of str): the DNS names.
@@ -96,7 +97,7 @@ def issued(name, domains, port=None, dns=None, directory="", email=""):
         _install(name, lineage, domains)
     except SaltException as exc:
         return {**ret, "result": False, "comment": f"no new certificate for {', '.join(domains)}: {exc}"}
-    return {**ret, "changes": changes}
+    return {**ret, "changes": changes, "comment": f"{name} was ordered: {why}" if why else f"{name} was installed"}
 
 
 def _why_order(lineage, domains, directory, way):

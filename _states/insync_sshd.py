@@ -1,5 +1,7 @@
 """A change of sshd is kept once it is proven that nobody is locked out."""
 
+import pathlib
+
 import insync_sshd
 import insync_systemd
 
@@ -29,6 +31,35 @@ def confirmed(name, operators, **_):
               - file: sshd-config
     """
     return _apply(name, operators, insync_sshd.pending())
+
+
+def absent(name):
+    """
+    Remove a file of sshd's settings that a role has left: as with other changes of it, what nobody confirms comes back.
+
+    name (str): its path.
+
+    .. code-block:: yaml
+
+        hg-absent-sshd:
+          insync_sshd.absent:
+            - name: /etc/ssh/sshd_config.d/hg.conf
+            - watch_in:
+              - insync_unit: sshd-service
+              - insync_sshd: sshd-confirmed
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": f"there is no {name}"}
+    path = pathlib.Path(name)
+    if not path.exists():
+        return ret
+    changes = {name: "remove"}
+    if __opts__["test"]:
+        return {**ret, "changes": changes, "result": None, "comment": f"{name} would be removed"}
+    try:
+        insync_sshd.remove(path)
+    except (insync_sshd.SshdError, OSError) as exc:
+        return {**ret, "result": False, "comment": f"{name}: {exc}"}
+    return {**ret, "changes": changes, "comment": f"{name} was removed"}
 
 
 def mod_watch(name, operators, **_):

@@ -20,6 +20,9 @@ class BugsinkError(ValueError):
     """Bugsink's commands or its databases refuse; the message is one line that says why."""
 
 
+_FAILURES = (BugsinkError, insync_systemd.UnitError, OSError)
+
+
 class Bugsink:
     """One that is installed: its databases are in the folder ``data``, its settings in the folder ``settings``."""
 
@@ -131,31 +134,30 @@ def upgrade(bugsink, home, link, script, units):
     before = pathlib.Path(os.path.realpath(link))
     if bugsink.is_there():
         bugsink.migrated_copy(home, script)
-    running = [unit for unit in units if insync_systemd.state(unit)["active"] == "active"]
-    backup = None
+    expected, backup = insync_systemd.expected(units), None
     try:
-        _units("stop", running)
+        insync_systemd.stop(units)
         backup = bugsink.adopt(bugsink.migrated_copy(home, script), script, before.name.rpartition("-")[2])
         insync_venv.switch(link, home)
-        _units("start", running)
-    except (BugsinkError, insync_systemd.UnitError):
-        if running:
-            _back(bugsink, before, link, script, running, backup)
+        insync_systemd.start(expected)
+    except _FAILURES as exc:
+        try:
+            _back(bugsink, before, link, script, expected, backup)
+        except _FAILURES as again:
+            raise BugsinkError(f"{exc}; nor does the one before serve again: {again}") from exc
         raise
     bugsink.prune()
 
 
-def _back(bugsink, before, link, script, running, backup):
-    if backup:
-        _units("stop", running)
+def _back(bugsink, before, link, script, expected, backup):
+    """Without a release before there is none to start; the databases of a first one stay."""
+    if backup and backup.is_dir():
+        insync_systemd.stop(expected)
         bugsink.restore(backup, script)
+        link.unlink(missing_ok=True)
+    if before.is_dir():
         insync_venv.switch(link, before)
-    _units("start", running)
-
-
-def _units(verb, units):
-    if units:
-        insync_systemd.systemctl(verb, *units)
+        insync_systemd.start(expected)
 
 
 def wanted_projects(projects, secret):

@@ -53,7 +53,8 @@ def why_order(pem, names, now):
     Return why the CA has to be asked for a certificate (str), or "" while the current one is good.
 
     pem (bytes): the current certificate, its chain may follow; empty if there is none.
-    names (list of str): the DNS names that it has to have. now (datetime.datetime): with a time zone.
+    names (list of str): the DNS names that it has to have, and no others: the CA asks every name at each renewal, and
+        one that has left leads elsewhere. now (datetime.datetime): with a time zone.
     """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -61,9 +62,11 @@ def why_order(pem, names, now):
         return "there is none" if not pem else "the current one cannot be read"
     if certificate.issuer == certificate.subject:
         return "the current one is self-signed"
-    missing = sorted(set(names) - _names(certificate))
-    if missing:
-        return f"the current one lacks {', '.join(missing)}"
+    found, wanted = _names(certificate), set(names)
+    differences = {"lacks": sorted(wanted - found), "still has": sorted(found - wanted)}
+    told = [f"{verb} {', '.join(names)}" for verb, names in differences.items() if names]
+    if told:
+        return f"the current one {' and '.join(told)}"
     left = certificate.not_valid_after_utc - now
     if left < datetime.timedelta(days=RENEW_DAYS):
         return f"the current one expires on {certificate.not_valid_after_utc:%Y-%m-%d}"

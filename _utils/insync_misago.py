@@ -23,6 +23,9 @@ class MisagoError(ValueError):
     """Misago's commands refuse; the message is one line that says why."""
 
 
+_FAILURES = (MisagoError, insync_postgresql.DatabaseError, insync_systemd.UnitError, OSError)
+
+
 class Misago:
     """One that is installed: folders of its files and of its settings, and the name of its database in PostgreSQL."""
 
@@ -76,8 +79,12 @@ class Misago:
         """Write all of the database to a file named by the time and by ``release`` (str), which it belongs to."""
         folder = self.data / BACKUPS
         self.run(["mkdir", "-p", "-m", "0700", str(folder)])
-        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{release}.dump"
-        self.run(["pg_dump", "--format=custom", f"--dbname={self.database}", f"--file={folder / name}"])
+        path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{release}.dump"
+        # One that was cut off would pass for all of it.
+        part = path.with_suffix(".part")
+        self.run(["pg_dump", "--format=custom", f"--dbname={self.database}", f"--file={part}"])
+        part.replace(path)
+        self._prune_backups()
 
     def forget(self, home):
         """Empty the cache, which is of another database or of another release than that in ``home`` (pathlib.Path)."""
@@ -85,11 +92,21 @@ class Misago:
         self.run([f"{home}/bin/python", "-c", clear])
 
     def prune(self):
-        """Remove the oldest backups, of which KEPT stay, and the databases of an upgrade that has ended."""
-        for old in sorted((self.data / BACKUPS).glob("*.dump"))[:-KEPT]:
-            old.unlink()
+        """Remove the oldest backups, and the databases of an upgrade that has ended."""
+        self._prune_backups()
         for database in (BEFORE, NEW):
             insync_postgresql.drop(database)
+
+    def _prune_backups(self):
+        """The newest one of each release stays, of the newest KEPT: an upgrade that fails every time leaves one."""
+        newest = {path.stem.rpartition("-")[2]: path for path in self._backups()}
+        kept = sorted(newest.values())[-KEPT:]
+        for path in [*self._backups(), *(self.data / BACKUPS).glob("*.part")]:
+            if path not in kept:
+                path.unlink()
+
+    def _backups(self):
+        return sorted((self.data / BACKUPS).glob("*.dump"))
 
 
 def _as(user, group):
@@ -135,34 +152,33 @@ def upgrade(misago, home, link, units):
     misago (Misago). link (pathlib.Path): what leads to the release in service. units (list of str).
     Raises MisagoError, insync_postgresql.DatabaseError or insync_systemd.UnitError.
     """
-    before = pathlib.Path(os.path.realpath(link))
-    running = [unit for unit in units if insync_systemd.state(unit)["active"] == "active"]
-    adopted = False
+    before = pathlib.Path(os.path.realpath(link)) if link.is_symlink() else None
+    expected, had, adopted = insync_systemd.expected(units), misago.is_there(), False
     try:
-        _units("stop", running)
-        if misago.is_there():
-            misago.backup(before.name.rpartition("-")[2] if before != link else "unknown")
+        insync_systemd.stop(units)
+        if had:
+            misago.backup(before.name.rpartition("-")[2] if before else "unknown")
         misago.migrated_copy(home)
         misago.adopt()
         adopted = True
         misago.forget(home)
         insync_venv.switch(link, home)
-        _units("start", running)
-    except (MisagoError, insync_postgresql.DatabaseError, insync_systemd.UnitError):
-        if running:
-            _back(misago, before, link, running, adopted)
+        insync_systemd.start(expected)
+    except _FAILURES as exc:
+        try:
+            _back(misago, before, link, expected, adopted and had)
+        except _FAILURES as again:
+            raise MisagoError(f"{exc}; nor does the one before serve again: {again}") from exc
         raise
     misago.prune()
 
 
-def _back(misago, before, link, running, adopted):
+def _back(misago, before, link, expected, adopted):
+    """Without a release before there is none to start, and none may seem to be in service."""
     if adopted:
-        _units("stop", running)
+        insync_systemd.stop(expected)
         misago.give_back()
+        link.unlink(missing_ok=True)
+    if before:
         insync_venv.switch(link, before)
-    _units("start", running)
-
-
-def _units(verb, units):
-    if units:
-        insync_systemd.systemctl(verb, *units)
+        insync_systemd.start(expected)

@@ -43,6 +43,20 @@ def taken_back(folder=FOLDER):
     return (folder / "taken-back").exists()
 
 
+def remove(path, command=COMMAND):
+    """
+    Remove a file of sshd's settings, as a change that waits to be confirmed.
+
+    path (pathlib.Path): below /etc/ssh. command (str): what keeps it until then.
+    Raises SshdError if that refuses, with the file in its place.
+    """
+    # Nothing takes its place.
+    done = subprocess.run([command, "begin", str(path), "/dev/null"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SshdError(done.stderr.strip() or f"{command} begin ended with {done.returncode}")
+    path.unlink()
+
+
 def confirm(command=COMMAND):
     """Keep the change that waits; raises SshdError if there is none. command (str): what does it."""
     done = subprocess.run([command, "confirm"], capture_output=True, text=True, timeout=60, check=False)

@@ -3,8 +3,11 @@
 import datetime
 import pathlib
 import subprocess
+import time
 
 SECONDS = 120
+# Some end a moment after systemd has called their start a success.
+SETTLED_SECONDS = 2
 # Where an administrator's units are, drop-ins for those of packages, and the links that enable both.
 FOLDER = pathlib.Path("/etc/systemd/system")
 
@@ -39,6 +42,38 @@ def enabled(unit):
     """Return whether a reboot starts ``unit``, in systemctl's words (str): enabled, disabled, static, masked ..."""
     # Not the unit's property, which is as old as systemd's last reload.
     return _run("systemctl", "is-enabled", unit).stdout.strip()
+
+
+def at_work(units):
+    """Return those of ``units`` (list of str) that run or try to: between two starts that fail one is not active."""
+    return [unit for unit in units if state(unit)["active"] not in ("inactive", "failed")]
+
+
+def expected(units):
+    """Return those of ``units`` (list of str) that run or try to, or would after a reboot."""
+    busy = at_work(units)
+    return [unit for unit in units if unit in busy or enabled(unit) == "enabled"]
+
+
+def stop(units):
+    """Stop those of ``units`` (list of str) that run or try to; raises UnitError."""
+    busy = at_work(units)
+    if busy:
+        systemctl("stop", *busy)
+
+
+def start(units):
+    """Start ``units`` (list of str), and see that they stay; raises UnitError."""
+    if not units:
+        return
+    systemctl("start", *units)
+    before = {unit: state(unit) for unit in units}
+    time.sleep(SETTLED_SECONDS)
+    for unit in units:
+        now = state(unit)
+        # Another process is one that was started again.
+        if now["active"] != "active" or now["pid"] != before[unit]["pid"]:
+            raise UnitError(f"{unit} ended at once; it said: {last_words(unit)}")
 
 
 def not_at_rest(pattern):

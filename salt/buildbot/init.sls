@@ -12,6 +12,14 @@ buildbot-packages:
     - pkgs: [mercurial]
     - install_recommends: False
 
+{%- if not map.hg_name %}
+
+{#- All else stays in step, and every highstate says what is missing. #}
+buildbot-no-repositories:
+  test.fail_without_changes:
+    - name: 'no server has the role hg_server, so nothing is built: give it to one, or let this server leave its own'
+{%- endif %}
+
 buildbot-virtualenv:
   insync_venv.installed:
     - name: {{ map.program }}

@@ -15,10 +15,20 @@ hg-absent-files:
     - names:
       - /etc/hg
       - /etc/mercurial/hgrc.d/insync.rc
-      - /etc/ssh/sshd_config.d/hg.conf
       - /usr/local/lib/insync-hg
     - require:
       - insync_unit: hg-absent-socket
+
+{#- Part of sshd's settings: as with those, a change is tried, and taken back if it lets nobody in. #}
+hg-absent-sshd:
+  insync_sshd.absent:
+    - name: /etc/ssh/sshd_config.d/hg.conf
+    - require:
+      - file: sshd-rollback-timer
+      - file: sshd-rollback-at-boot
+    - watch_in:
+      - insync_unit: sshd-service
+      - insync_sshd: sshd-confirmed
 
 hg-absent-packages:
   insync_package.absent:

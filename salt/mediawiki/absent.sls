@@ -1,4 +1,5 @@
 {#- The server is no wiki any more. Pages and images stay in /var/lib/mediawiki, and what was exported in the bucket. -#}
+{%- from 'mediawiki/map.jinja' import packages with context %}
 
 mediawiki-absent-unit:
   insync_unit.absent:
@@ -6,7 +7,7 @@ mediawiki-absent-unit:
 
 mediawiki-absent-package:
   insync_package.absent:
-    - pkgs: [mediawiki, mediawiki-classes, 'php*']
+    - pkgs: {{ packages | tojson }}
     - require:
       - insync_unit: mediawiki-absent-unit
 

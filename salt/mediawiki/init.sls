@@ -1,5 +1,5 @@
 {#- MediaWiki, read-only: its settings, a PHP of its own behind nginx, and a database where there is none. -#}
-{%- from 'mediawiki/map.jinja' import cache, data, fpm, home, images, mediawiki, name, settings, socket, user with context %}
+{%- from 'mediawiki/map.jinja' import cache, data, fpm, home, images, mediawiki, name, packages, settings, socket, user with context %}
 include:
   - nginx
 
@@ -7,7 +7,7 @@ include:
     installed in one go with others is installed as the first of them wants it. #}
 mediawiki-packages:
   pkg.installed:
-    - pkgs: [mediawiki, nginx, php{{ fpm }}-cli, php{{ fpm }}-fpm, php{{ fpm }}-sqlite3]
+    - pkgs: {{ (packages + ['nginx']) | tojson }}
     - install_recommends: False
     - aggregate: False
 

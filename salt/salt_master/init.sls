@@ -85,10 +85,12 @@ salt-master-unit:
     - mode: '0644'
     - context:
         pools: {{ pools | list | tojson }}
+    {%- if pools %}
     - require:
       {%- for pool in pools %}
       - file: salt-master-records-{{ pool }}
       {%- endfor %}
+    {%- endif %}
 
 salt-master-restart:
   insync_salt.restarted_when_idle:

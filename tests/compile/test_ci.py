@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from lab.compile import CompileError, compile_host
+from tests.compile.test_redirects import by_id, edit
+from tests.compile.test_refusals import own_checkout  # noqa: F401  fixture
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 URL, SHA256 = "https://files.example/drone server", "0" * 63 + "a"
@@ -58,6 +60,25 @@ def test_a_project_of_integration_tests_is_not_published(told):
     project = {"repository": "example", "package": "insync-example", "steps": {}, "publish": "staging"}
     with pytest.raises(CompileError, match="this server has no password to do so"):
         told("drone-test", "ci_integration", projects={"example": project})
+
+
+def test_ci_whose_repositories_have_left_the_fleet_stays_and_says_so(own_checkout, site, compiled):  # noqa: F811
+    def leave(hosts):
+        for one in hosts.values():
+            if "hg_server" in one["roles"]:
+                one.update(roles=[role for role in one["roles"] if role != "hg_server"], retired=["hg_server"])
+
+    edit(own_checkout / "pillar" / "inventory" / "hosts.yaml", leave)
+    low = by_id(compile_host(own_checkout, site, "drone")["low"])
+    before = by_id(compiled["drone"]["low"])
+    assert set(low) - set(before) == {"buildbot-no-repositories"}
+    assert low["buildbot-no-repositories"]["fun"] == "fail_without_changes"
+    assert "no server has the role hg_server" in low["buildbot-no-repositories"]["name"]
+    config, hgrc = low["buildbot-config"]["rendered"], low["buildbot-secret-hgrc"]["rendered"]
+    compile(config, "master.cfg", "exec")
+    assert '"change_source"' not in config and '"change_source"' in before["buildbot-config"]["rendered"]
+    # A password without a prefix would be for every server that is asked.
+    assert "password" not in hgrc and "hg.password" in before["buildbot-secret-hgrc"]["rendered"]
 
 
 def test_drone_is_the_program_with_the_pinned_checksum_only(told):

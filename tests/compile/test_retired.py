@@ -35,6 +35,17 @@ def test_leaving_every_role_needs_nothing_of_any(own_checkout, site, compiled): 
     assert told(after["low"], secrets_of(after["pillar"])) == ["console-root"]
 
 
+def test_what_leaves_sshd_is_as_safe_as_any_other_change_of_it(own_checkout, site):  # noqa: F811
+    retire(own_checkout, SERVER, LEAVING)
+    low = compile_host(own_checkout, site, SERVER)["low"]
+    gone = [chunk for chunk in low if chunk["name"].startswith("/etc/ssh/") and chunk["fun"] == "absent"]
+    assert {chunk["state"] for chunk in gone} == {"insync_sshd"}
+    (confirmed,) = [chunk for chunk in low if chunk["__id__"] == "sshd-confirmed"]
+    for chunk in gone:
+        assert {"insync_sshd": chunk["__id__"]} in confirmed["watch"]
+        assert {"file": "sshd-rollback-timer"} in chunk["require"]
+
+
 def test_what_another_role_of_the_server_needs_stays(own_checkout, site):  # noqa: F811
     """web_lb has a public name, so the certificate; of the applications only the one that left goes."""
     retire(own_checkout, "web-lb02", ["license"], stays=["web_lb", "web"])
@@ -61,3 +72,11 @@ def test_a_service_whose_clients_have_all_left_is_for_nobody(own_checkout, site)
     assert rule["sources"] == []
     (rules,) = [chunk["rendered"] for chunk in compiled["low"] if chunk["__id__"] == "firewall-rules"]
     assert 'comment "ssh"' in rules and 'comment "mysql"' not in rules
+
+
+def test_a_master_whose_fleet_has_no_application_in_slots_compiles(own_checkout, site):  # noqa: F811
+    path = own_checkout / "pillar" / "inventory" / "services.yaml"
+    services = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({name: one for name, one in services.items() if "slot_of" not in one}))
+    master = compile_host(own_checkout, site, "ct1")
+    assert (master["pillar"]["pools"], unresolved(master["low"])) == ({}, [])

@@ -8,6 +8,8 @@ from tests.fleet.conftest import INVENTORY
 from tests.fleet.release import ran, refused
 
 MRKR = "https://mrkr.io"
+# Where it is: a test moves it.
+SERVER = "mrkr-web-lb"
 RADAR = "https://radar-2.insync.internal"
 CA = ["--cacert", "/etc/insync/fleet-ca.crt"]
 
@@ -33,7 +35,7 @@ def test_everybody_sees_mrkr(fleet):
     assert get(fleet, "world", f"{MRKR}/nosuch")[1] == 404
     assert json.loads(ok(fleet, "world", f"{MRKR}/healthz"))["status"] == "ok"
     version = json.loads(ok(fleet, "world", f"{MRKR}/version"))
-    assert (version["name"], version["host"], version["stand_in"]) == ("insync-mrkr", "mrkr-web-lb", True)
+    assert (version["name"], version["host"], version["stand_in"]) == ("insync-mrkr", SERVER, True)
     code, status, _ = get(fleet, "world", "--output", "/dev/null", "http://mrkr.io/style.css?x=1")
     assert (code, status) == (0, 301)
     assert ok(fleet, "world", "--location", "http://mrkr.io/style.css?x=1") == ok(fleet, "world", f"{MRKR}/style.css")
@@ -47,7 +49,7 @@ def test_the_certificate_of_mrkr_is_for_this_name(fleet):
 
 @pytest.mark.parametrize("name", ["other.example", "www.mrkr.io"])
 def test_another_name_is_refused(fleet, name):
-    address = INVENTORY["hosts"]["mrkr-web-lb"]["public"]
+    address = INVENTORY["hosts"][SERVER]["public"]
     resolve = ["--resolve", f"{name}:443:{address}", "--resolve", f"{name}:80:{address}"]
     assert get(fleet, "world", "--insecure", *resolve, f"https://{name}/")[0] == 35
     assert get(fleet, "world", *resolve, f"http://{name}/")[0] == 52

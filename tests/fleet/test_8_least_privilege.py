@@ -152,7 +152,16 @@ UNITS = [
     ("drone", "buildbot"),
     ("drone", "buildbot-worker"),
     ("drone", "nginx"),
+    ("drone-test", "buildbot"),
     ("drone-test", "buildbot-worker"),
+    ("drone-test", "nginx"),
+    ("radar-2", "nginx"),
+    ("mrkr-web-lb", "nginx"),
+    ("staging", "haproxy"),
+    ("staging", "mail-sink"),
+    ("staging", "mariadb"),
+    ("insynchq-web-staging", "beanstalkd"),
+    ("insynchq-web-staging", "mail-sink"),
     ("wiki", "mediawiki"),
     ("wiki", "nginx"),
 ]
@@ -212,6 +221,8 @@ WHERE = [
     "sentry",
     "insynchq-support",
     "drone",
+    "drone-test",
+    "staging",
 ]
 PROBE = "/run/probe"
 KEYS = (

@@ -1,4 +1,4 @@
-"""Roles are data: an edit of the inventory takes the package index and the repositories to another server, and back."""
+"""Roles are data: edits of the inventory take the package index, repositories and a web site to a server, and back."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import insync_inventory
 import pytest
 import yaml
 
-from tests.fleet import test_6_hg, test_6_pypi
+from tests.fleet import test_6_hg, test_6_pypi, test_6_radar_mrkr
 from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 
 # What their users see, as before the move: the same tests, in their order, and the fixture of theirs.
@@ -19,16 +19,21 @@ test_what_alice_pushes_bob_pulls_and_it_is_public = test_6_hg.test_what_alice_pu
 test_who_only_reads_is_told_why_a_push_is_refused = test_6_hg.test_who_only_reads_is_told_why_a_push_is_refused
 test_nobody_without_a_password_sees_anything = test_6_hg.test_nobody_without_a_password_sees_anything
 test_a_repositorys_key_pushes_through_the_gateway = test_6_hg.test_a_repositorys_key_pushes_through_the_gateway
+test_everybody_sees_mrkr = test_6_radar_mrkr.test_everybody_sees_mrkr
+test_the_certificate_of_mrkr_is_for_this_name = test_6_radar_mrkr.test_the_certificate_of_mrkr_is_for_this_name
 
 ROLES = ["pypi_server", "hg_server"]
 CLIENT = "web02"
 (FORMER,) = {insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES}
+# A role without data, which needs the index.
+THIRD, SITE, OTHER = "mrkr", "mrkr.io", test_6_radar_mrkr.SERVER
 # It plays base only.
 NEW = "dev02"
 HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
 DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
+# Where the virtualenvs of applications are, and what is known of their releases.
+OF_APPLICATIONS = {"/insync", "/insync/venv", f"/var/lib/insync/{THIRD}"}
 BOB = "/home/bob/move"
-
 
 FOLDERS = "/etc /opt /usr/local /var/lib /insync /srv"
 SNAPSHOT = f"""
@@ -67,19 +72,16 @@ def declare(fleet, changes):
 CERTIFICATES = "cd /srv/insync/site && ../current/bootstrap/certificates . && chown root:salt tls/* && chmod 0640 tls/*"
 
 
-def converge(fleet):
-    """Apply the highstate of both servers, and of one that uses the index; what they report is all well."""
-    results = fleet.highstate([FORMER, NEW, CLIENT])
-    assert {server: failed(states) for server, states in results.items()} == {FORMER: [], NEW: [], CLIENT: []}
-    return results
+def converge(fleet, *servers):
+    """Apply the highstate of the servers; what they report is all well."""
+    results = fleet.highstate(servers)
+    assert {server: failed(states) for server, states in results.items()} == {server: [] for server in servers}
 
 
-def answer_from(fleet, server, former):
-    """Let the public DNS lead to ``server``, as an operator would at the provider's."""
-    old, new = (INVENTORY["hosts"][name]["public"] for name in (former, server))
-    edit = (
-        f"sed -i 's/^host-record={test_6_hg.NAME},{old}$/host-record={test_6_hg.NAME},{new}/' /etc/dnsmasq.d/fleet.conf"
-    )
+def answer_from(fleet, name, server, former):
+    """Let ``name`` in the public DNS lead to ``server``, as an operator would at the provider's."""
+    old, new = (INVENTORY["hosts"][host]["public"] for host in (former, server))
+    edit = f"sed -i 's/^host-record={name},{old}$/host-record={name},{new}/' /etc/dnsmasq.d/fleet.conf"
     fleet.ok("cloud", "sh", "-c", f"{edit} && systemctl restart dnsmasq")
 
 
@@ -130,6 +132,7 @@ def at(server):
         patch.setattr(test_6_pypi, "STABLE", f"https://{host}/insync/stable")
         patch.setattr(test_6_pypi, "VERSION", f"{test_6_pypi.VERSION}.2")
         patch.setattr(test_6_hg, "HOST", server)
+        patch.setattr(test_6_radar_mrkr, "SERVER", server)
         yield
 
 
@@ -141,19 +144,25 @@ class Move:
         self.before = snapshot(fleet)
 
     def go(self):
-        """The roles, and what is in their folders, to the new server."""
+        """The roles, and what is in their folders, to the new server; then one that installs from there."""
         self.fleet.ok("ct1", "cp", "-p", HOSTS, "/root/hosts.yaml")
         self.away = True
-        declare(self.fleet, {FORMER: {"roles": [], "retired": ROLES}, NEW: {"roles": ROLES}})
-        answer_from(self.fleet, NEW, FORMER)
-        converge(self.fleet)
+        changes = {FORMER: {"roles": [], "retired": ROLES}, NEW: {"roles": ROLES}}
+        declare(self.fleet, changes)
+        answer_from(self.fleet, test_6_hg.NAME, NEW, FORMER)
+        converge(self.fleet, FORMER, NEW, CLIENT)
         copy_data(self.fleet)
+        declare(self.fleet, {**changes, OTHER: {"roles": [], "retired": [THIRD]}, NEW: {"roles": [*ROLES, THIRD]}})
+        answer_from(self.fleet, SITE, NEW, OTHER)
+        converge(self.fleet, OTHER, NEW)
 
     def come_back(self):
-        """The roles to the former server, which has the data of then."""
-        declare(self.fleet, {NEW: {"roles": [], "retired": ROLES}})
-        answer_from(self.fleet, FORMER, NEW)
-        converge(self.fleet)
+        """The roles to the former servers, which have the data of then."""
+        declare(self.fleet, {NEW: {"roles": [], "retired": [*ROLES, THIRD]}})
+        answer_from(self.fleet, test_6_hg.NAME, FORMER, NEW)
+        answer_from(self.fleet, SITE, OTHER, NEW)
+        converge(self.fleet, FORMER, NEW, CLIENT)
+        converge(self.fleet, OTHER)
         tidy = f"cp -p /root/hosts.yaml {HOSTS} && rm /root/hosts.yaml /srv/insync/site/tls/{NEW}.*"
         self.fleet.ok("ct1", "sh", "-c", tidy)
         self.away = False
@@ -189,11 +198,11 @@ def pushed(fleet, people):
 
 def test_it_is_all_there_is_to_do(fleet):
     """Nothing waits for another run."""
-    results = fleet.highstate([FORMER, NEW, CLIENT], "test=True")
-    left = {server: failed(states) + planned(states) for server, states in results.items()}
-    assert left == {FORMER: [], NEW: [], CLIENT: []}
-    ports = fleet.salt([FORMER, NEW], "insync.ports")
-    assert {server: found["missing"] + found["undeclared"] for server, found in ports.items()} == {FORMER: [], NEW: []}
+    servers = [FORMER, OTHER, NEW, CLIENT]
+    for server, states in fleet.highstate(servers, "test=True").items():
+        assert failed(states) + planned(states) == [], server
+    for server, ports in fleet.salt(servers, "insync.ports").items():
+        assert ports["missing"] + ports["undeclared"] == [], server
 
 
 LEFT = """
@@ -230,7 +239,7 @@ def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, mo
     move.come_back()
     new = own(snapshot(fleet) - move.before)
     left = {line for line in new if not line.startswith((*DATA, "/etc/", "/var/lib/letsencrypt", "/var/lib/ucf/"))}
-    assert left == {f"user {user}" for user in DATA.values()}
+    assert left - OF_APPLICATIONS == {f"user {user}" for user in DATA.values()}
     # Of settings what Debian keeps of a package that is removed, and nothing of ours.
     settings = fleet.ok(NEW, "sh", "-c", "grep -rlE 'Managed by Salt|hg.insynchq.com|devpi' /etc || true").splitlines()
     ours = {path for path in settings if f"{path}" in new} - {"/etc/nginx/nginx.conf"}

@@ -1,5 +1,7 @@
 """What is left of a role: units, virtualenvs and users go, data and the user who owns it stay."""
 
+import json
+
 import insync_systemd
 import pytest
 
@@ -139,8 +141,33 @@ def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
         assert (result["result"], result["changes"]) == (True, {})
 
 
+@pytest.fixture
+def server(opts, tmp_path, monkeypatch):
+    """A server with git, which needs git-man, and make; returns (what is removed, what tells what is on purpose)."""
+    file, manual = tmp_path / "removed", tmp_path / "manual"
+    (tmp_path / "mods").mkdir()
+    text = f'import pathlib\nFILE = pathlib.Path("{file}")\n__virtualname__ = "pkg"\n'
+    text += "def list_pkgs():\n    gone = FILE.read_text().split()\n"
+    text += '    return {name: "1" for name in ("git", "git-man", "make") if name not in gone}\n'
+    text += 'def remove(pkgs):\n    gone = sorted({*pkgs, *(["git"] if "git-man" in pkgs else [])})\n'
+    text += '    FILE.write_text(" ".join(gone))\n    return {name: {"old": "1", "new": ""} for name in gone}\n'
+    (tmp_path / "mods" / "pkg.py").write_text(text)
+    opts["module_dirs"] = [str(tmp_path / "mods"), *opts["module_dirs"]]
+    file.touch()
+    manual.touch()
+    for name, does in {
+        "apt-get": 'for word; do case $word in git-man) echo "Remv git"; echo "Remv git-man" ;; -*|remove) ;; '
+        '*) echo "Remv $word" ;; esac; done',
+        "apt-mark": f"cat {manual}",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return (lambda: file.read_text().split()), manual.write_text
+
+
 def packages(*pkgs, stays=()):
-    """What leaves ``pkgs`` and, by another role, installs ``stays``; of this machine, which nothing is taken from."""
+    """What leaves ``pkgs`` and, by another role, installs ``stays``; as an SLS renders."""
     data = {"left": {"insync_package": ["absent", {"pkgs": list(pkgs)}]}}
     if stays:
         data["other"] = {"pkg": ["installed", {"pkgs": list(stays)}]}
@@ -151,7 +178,10 @@ def packages(*pkgs, stays=()):
     "pkgs, stays, gone",
     [
         (["git", "git-man"], [], ["git", "git-man"]),
-        (["git*-man", "no-such-package"], [], ["git-man"]),
+        # git is nothing without it.
+        (["git-man", "no-such-package"], [], ["git", "git-man"]),
+        # No pattern: it may be somebody else's.
+        (["git*"], [], []),
         # It is what the other role installs.
         (["git"], ["git"], []),
         # What that needs stays too.
@@ -159,6 +189,77 @@ def packages(*pkgs, stays=()):
         (["no-such-package"], [], []),
     ],
 )
-def test_packages_go_unless_another_role_needs_them(high, pkgs, stays, gone):
+def test_packages_go_unless_another_role_needs_them(high, server, pkgs, stays, gone):
     result = high(packages(*pkgs, stays=stays), test=True)["left"]
     assert (sorted(result["changes"]), result["result"]) == (gone, None if gone else True)
+
+
+def test_what_the_real_apt_would_remove_is_understood(high):
+    """Of this machine nothing is taken."""
+    result = high(packages("git", "git-man"), test=True)["left"]
+    assert result["result"] is None and {"git", "git-man"} <= set(result["changes"]), result["comment"]
+
+
+def test_what_goes_along_is_told_before_and_after(high, server):
+    removed, _ = server
+    changes = {name: {"old": "1", "new": ""} for name in ("git-man", "git")}
+    result = high(packages("git-man"), test=True)["left"]
+    assert (result["result"], result["changes"], removed()) == (None, changes, [])
+    assert result["comment"] == "to be removed: git-man, and with them git"
+    result = high(packages("git-man"))["left"]
+    assert (result["result"], result["changes"]) == (True, changes)
+    assert (result["comment"], removed()) == ("removed: git-man, and with them git", ["git", "git-man"])
+    for test in (True, False):
+        result = high(packages("git-man"), test=test)["left"]
+        assert (result["result"], result["changes"]) == (True, {})
+
+
+def test_what_somebody_has_installed_on_purpose_is_not_removed_along(high, server, testmode):
+    removed, on_purpose = server
+    on_purpose("git")
+    result = high(packages("git-man", "make"), test=testmode)["left"]
+    assert (result["result"], result["changes"], removed()) == (False, {}, [])
+    assert "apt would remove git too, which somebody has installed on purpose" in result["comment"]
+    assert result["comment"].endswith("apt-mark auto git")
+
+
+def test_what_another_state_removes_before_is_not_in_its_changes(high, server):
+    """Nor in the way: in test mode it is still there."""
+    server[1]("git")
+    data = packages("git-man")
+    first = {"first": {"insync_package": ["absent", {"pkgs": ["git"]}, {"order": 1}]}}
+    results = high({**first, **data}, test=True)
+    told = {name: list(result["changes"]) for name, result in results.items()}
+    assert told == {"first": ["git"], "left": ["git-man"]}
+    assert high(data, test=True)["left"]["result"] is False
+
+
+@pytest.fixture
+def highstate(opts, tmp_path):
+    """Let the highstate of this server be what is given, as an SLS renders."""
+
+    def _highstate(data):
+        (tmp_path / "served" / "top.sls").write_text("base:\n  '*':\n    - whole\n")
+        (tmp_path / "served" / "whole.sls").write_text(json.dumps(data))
+        opts["state_top_saltenv"] = "base"
+
+    return _highstate
+
+
+def test_a_run_of_one_component_keeps_what_the_highstate_needs(highstate, high, server, testmode):
+    """As ``state.apply buildbot.absent`` does on a server that has repositories, too."""
+    highstate({"other": {"pkg": ["installed", {"pkgs": ["git"]}]}})
+    result = high(packages("git", "git-man", "make"), test=testmode)["left"]
+    assert (list(result["changes"]), server[0]()) == (["make"], [] if testmode else ["make"])
+
+
+def test_nothing_is_removed_while_the_highstate_does_not_render(highstate, high, server, testmode):
+    highstate({"other": {"pkg": ["installed", {"require": "no list"}]}})
+    result = high(packages("make"), test=testmode)["left"]
+    assert (result["result"], result["changes"], server[0]()) == (False, {}, [])
+    assert "what the roles of this server need is not known: " in result["comment"]
+
+
+def test_what_nobody_has_installed_costs_no_look_at_the_highstate(highstate, high, server):
+    highstate({"other": {"pkg": ["installed", {"require": "no list"}]}})
+    assert high(packages("no-such-package"))["left"]["result"] is True

@@ -146,7 +146,15 @@ def test_a_certificate_that_no_server_takes_and_one_with_another_name(self_signe
         assert foretold["comment"] == f"a certificate would be ordered: the current one lacks {MORE}"
         assert issued(domains=[NAME, MORE])["result"] is True
         assert names(pem)[0] == [MORE, NAME]
-        assert issued()["changes"] == {}, "one name more is no reason to ask"
+
+        # Its renewal would ask for the name that left, too.
+        left = f"the current one still has {MORE}"
+        assert issued(test=True)["comment"] == f"a certificate would be ordered: {left}"
+        result = issued()
+        changes = {"certificate": {"old": left, "new": "issued"}, "installed": str(pem)}
+        assert (result["result"], result["changes"]) == (True, changes)
+        assert (result["comment"], names(pem)[0]) == (f"{pem} was ordered: {left}", [NAME])
+        assert issued()["changes"] == {}
 
 
 @private_world

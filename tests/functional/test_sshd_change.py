@@ -1,5 +1,6 @@
 """A change of sshd is kept once it is confirmed, and else taken back: what the timer runs, and what confirms."""
 
+import functools
 import pathlib
 import subprocess
 
@@ -12,6 +13,8 @@ from tests.functional.private import command, private_world
 CHANGE = pathlib.Path(__file__).resolve().parents[2] / "salt" / "sshd" / "files" / "change"
 CONFIG, MORE = pathlib.Path("/etc/ssh/sshd_config"), pathlib.Path("/etc/ssh/sshd_config.d/more.conf")
 FOLDER = pathlib.Path("/var/lib/insync/sshd")
+# Of this world alone.
+COMMAND = pathlib.Path("/etc/ssh/change")
 RULES = """table inet insync {
   chain input {
     type filter hook input priority filter; policy drop;
@@ -92,6 +95,41 @@ def test_a_second_change_before_the_first_is_confirmed_keeps_what_was_before_bot
     assert "restart insync-sshd-rollback.timer" in replace(change, "Port 2023\n"), "with a full time of its own"
     change("roll-back")
     assert CONFIG.read_text() == "Port 22\n"
+
+
+@private_world
+def test_a_file_that_a_role_has_left_comes_back_unless_that_is_confirmed(change, single, monkeypatch):
+    before()
+    COMMAND.write_bytes(CHANGE.read_bytes())
+    COMMAND.chmod(0o755)
+    monkeypatch.setattr(insync_sshd, "remove", functools.partial(insync_sshd.remove, command=str(COMMAND)))
+    name, text = str(MORE), MORE.read_text()
+    result = single("insync_sshd.absent", name=name, test=True)
+    assert (result["result"], result["changes"], MORE.exists()) == (None, {name: "remove"}, True)
+    assert not insync_sshd.pending()
+    result = single("insync_sshd.absent", name=name)
+    assert (result["result"], result["changes"], MORE.exists()) == (True, {name: "remove"}, False)
+    assert insync_sshd.pending()
+    change("roll-back")
+    assert MORE.read_text() == text
+    single("insync_sshd.absent", name=name)
+    change("confirm")
+    change("roll-back")
+    for test in (True, False):
+        result = single("insync_sshd.absent", name=name, test=test)
+        assert (result["result"], result["changes"], MORE.exists()) == (True, {}, False)
+
+
+@private_world
+def test_a_file_stays_if_what_was_there_cannot_be_kept(single, monkeypatch, tmp_path):
+    before()
+    refuses = tmp_path / "refuses"
+    refuses.write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
+    refuses.chmod(0o755)
+    monkeypatch.setattr(insync_sshd, "remove", functools.partial(insync_sshd.remove, command=str(refuses)))
+    result = single("insync_sshd.absent", name=str(MORE))
+    assert (result["result"], result["changes"], MORE.exists()) == (False, {}, True)
+    assert result["comment"] == f"{MORE}: no space left"
 
 
 @private_world

@@ -8,7 +8,9 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tarfile
 import threading
+import time
 import zipfile
 
 import pytest
@@ -133,6 +135,44 @@ def test_a_build_that_nobody_waits_for_ends(builder, sources):
     process.kill()
     process.wait()
     assert jobs[0].wait(10) == 0
+
+
+def asked(builder, steps, spare):
+    """Ask for a build as submit.py does, with ``spare`` blocks of zeros after the tar's end; returns (socket, job)."""
+    path, jobs = builder
+    before, tar = len(jobs), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w|", bufsize=tarfile.BLOCKSIZE) as archive:
+        archive.addfile(tarfile.TarInfo("name"))
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(path)
+    order = json.dumps({"steps": steps}).encode()
+    connection.sendall(order + b"\n" + tar.getvalue() + bytes(tarfile.BLOCKSIZE * spare))
+    while len(jobs) == before:
+        time.sleep(0.01)
+    return connection, jobs[-1]
+
+
+# Of which 20 make a tar's record: what reads it ends somewhere in one, or with it, or not yet.
+PADDINGS = range(21)
+
+
+def test_a_build_ends_well_however_its_tar_is_padded(lib, builder):
+    """The zeros after a tar's end are not the end of who asked."""
+    for spare in PADDINGS:
+        connection, job = asked(builder, {"test": ["sleep", "0.05"]}, spare)
+        with connection, connection.makefile("rb") as stream:
+            heads = [json.loads(line) for line in stream if line.startswith(b'{"kind": "end"')]
+        assert (heads, job.wait(10)) == ([{"kind": "end", "size": 0}], 0), f"{spare} blocks of padding"
+
+
+def test_a_build_ends_with_who_asked_however_its_tar_is_padded(builder):
+    for spare in PADDINGS:
+        connection, job = asked(builder, {"test": ["sleep", "60"]}, spare)
+        with connection, connection.makefile("rb") as stream:
+            while b"sleep" not in stream.readline():
+                pass
+        assert job.wait(10) == 0, f"{spare} blocks of padding"
 
 
 @pytest.mark.parametrize(

@@ -32,15 +32,21 @@ class Systemd:
 
     def __init__(self):
         self.running, self.asked, self.broken = set(UNITS), [], 0
+        # Those that are started over and over, and those that a reboot starts.
+        self.looping, self.enabled = set(), set()
 
     def state(self, unit):
-        return {"active": "active" if unit in self.running else "inactive"}
+        if unit in self.looping:
+            return {"active": "activating", "pid": "0"}
+        return {"active": "active" if unit in self.running else "inactive", "pid": "1"}
 
     def systemctl(self, verb, *units):
         self.asked.append(verb)
         if verb == "start" and self.broken:
             self.broken -= 1
+            self.looping = set(units)
             raise insync_systemd.UnitError("it ended at once")
+        self.looping = set()
         self.running = set(units) if verb == "start" else set()
 
 
@@ -49,6 +55,11 @@ def systemd(monkeypatch):
     systemd = Systemd()
     monkeypatch.setattr(insync_bugsink.insync_systemd, "state", systemd.state)
     monkeypatch.setattr(insync_bugsink.insync_systemd, "systemctl", systemd.systemctl)
+    monkeypatch.setattr(
+        insync_bugsink.insync_systemd, "enabled", lambda unit: "enabled" if unit in systemd.enabled else "disabled"
+    )
+    monkeypatch.setattr(insync_bugsink.insync_systemd, "last_words", lambda unit: "boom")
+    monkeypatch.setattr(insync_bugsink.insync_systemd, "SETTLED_SECONDS", 0)
     monkeypatch.setattr(insync_bugsink, "_as", lambda user: ["env"])
     return systemd
 
@@ -142,6 +153,33 @@ def test_a_release_that_does_not_start_goes_back_with_its_databases(bugsink, sys
     assert migrated(bugsink.data / "db.sqlite3") == [OLD]
     assert events(bugsink.data / "db.sqlite3") == ["boom"]
     assert list((bugsink.data / "backups").iterdir()) == []
+
+
+def test_a_unit_that_is_started_over_and_over_is_stopped_and_what_is_enabled_starts(bugsink, systemd, tmp_path):
+    """Between two starts it is not active, but it comes back in the middle of the upgrade."""
+    systemd.running, systemd.looping, systemd.enabled = set(), {UNITS[0]}, {UNITS[1]}
+    upgrade(bugsink, release(tmp_path, NEW))
+    assert (in_service(bugsink), systemd.asked, systemd.running) == (NEW, ["stop", "start"], set(UNITS))
+
+
+def test_a_release_that_starts_and_ends_goes_back(bugsink, systemd, tmp_path, monkeypatch):
+    """systemd calls its start a success."""
+
+    def ends(verb, *units):
+        systemd.systemctl(verb, *units)
+        systemd.looping = {UNITS[0]} if verb == "start" and in_service(bugsink) == NEW else set()
+
+    monkeypatch.setattr(insync_bugsink.insync_systemd, "systemctl", ends)
+    with pytest.raises(insync_systemd.UnitError, match=f"^{UNITS[0]} ended at once; it said: boom$"):
+        upgrade(bugsink, release(tmp_path, NEW))
+    assert (in_service(bugsink), systemd.running, systemd.looping) == (OLD, set(UNITS), set())
+
+
+def test_where_none_starts_both_reasons_are_told(bugsink, systemd, tmp_path):
+    systemd.broken = 2
+    with pytest.raises(insync_bugsink.BugsinkError, match="^it ended at once; nor does the one before serve"):
+        upgrade(bugsink, release(tmp_path, NEW))
+    assert in_service(bugsink) == OLD
 
 
 def test_what_does_not_run_is_not_started(bugsink, systemd, tmp_path):

@@ -40,7 +40,10 @@ GOOD = issued(["www.insynchq.com", "insynchq.com"], NOW + 31 * DAY)
         (b"", ["www.insynchq.com"], "there is none"),
         (b"-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n", ["a"], "the current one cannot be read"),
         (GOOD[:-300], ["www.insynchq.com"], "the current one cannot be read"),
-        (GOOD, ["www.insynchq.com"], ""),
+        (GOOD, ["www.insynchq.com", "insynchq.com"], ""),
+        # The name that left leads elsewhere: a renewal would ask for it, and fail.
+        (GOOD, ["www.insynchq.com"], "the current one still has insynchq.com"),
+        (GOOD, ["www.insynchq.com", "a.b"], "the current one lacks a.b and still has insynchq.com"),
         (GOOD + b"\n" + GOOD, ["insynchq.com", "www.insynchq.com"], ""),
         (GOOD, ["www.insynchq.com", "new.insynchq.com", "a.insynchq.com"], "the current one lacks a.insynchq.com, new"),
         (issued([], NOW + 60 * DAY), ["www.insynchq.com"], "the current one lacks www.insynchq.com"),

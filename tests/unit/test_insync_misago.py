@@ -27,15 +27,21 @@ class Systemd:
 
     def __init__(self):
         self.running, self.asked, self.broken = set(UNITS), [], 0
+        # Those that are started over and over, and those that a reboot starts.
+        self.looping, self.enabled = set(), set()
 
     def state(self, unit):
-        return {"active": "active" if unit in self.running else "inactive"}
+        if unit in self.looping:
+            return {"active": "activating", "pid": "0"}
+        return {"active": "active" if unit in self.running else "inactive", "pid": "1"}
 
     def systemctl(self, verb, *units):
         self.asked.append(verb)
         if verb == "start" and self.broken:
             self.broken -= 1
+            self.looping = set(units)
             raise insync_systemd.UnitError("it ended at once")
+        self.looping = set()
         self.running = set(units) if verb == "start" else set()
 
 
@@ -84,6 +90,11 @@ def systemd(monkeypatch):
     systemd = Systemd()
     monkeypatch.setattr(insync_misago.insync_systemd, "state", systemd.state)
     monkeypatch.setattr(insync_misago.insync_systemd, "systemctl", systemd.systemctl)
+    monkeypatch.setattr(
+        insync_misago.insync_systemd, "enabled", lambda unit: "enabled" if unit in systemd.enabled else "disabled"
+    )
+    monkeypatch.setattr(insync_misago.insync_systemd, "last_words", lambda unit: "boom")
+    monkeypatch.setattr(insync_misago.insync_systemd, "SETTLED_SECONDS", 0)
     monkeypatch.setattr(insync_misago, "_as", lambda user, group: ["env"])
     return systemd
 
@@ -171,6 +182,33 @@ def test_a_release_that_does_not_start_goes_back_with_its_database(misago, syste
     assert postgresql.all() == {"misago": [OLD, NEW]}
 
 
+def test_a_unit_that_is_started_over_and_over_is_stopped_and_what_is_enabled_starts(misago, systemd, tmp_path):
+    """Between two starts it is not active, but it comes back in the middle of the upgrade."""
+    systemd.running, systemd.looping, systemd.enabled = set(), {UNITS[0]}, {UNITS[1]}
+    upgrade(misago, release(tmp_path, NEW))
+    assert (in_service(misago), systemd.asked, systemd.running) == (NEW, ["stop", "start"], set(UNITS))
+
+
+def test_a_release_that_starts_and_ends_goes_back(misago, systemd, tmp_path, monkeypatch):
+    """systemd calls its start a success."""
+
+    def ends(verb, *units):
+        systemd.systemctl(verb, *units)
+        systemd.looping = {UNITS[0]} if verb == "start" and in_service(misago) == NEW else set()
+
+    monkeypatch.setattr(insync_misago.insync_systemd, "systemctl", ends)
+    with pytest.raises(insync_systemd.UnitError, match=f"^{UNITS[0]} ended at once; it said: boom$"):
+        upgrade(misago, release(tmp_path, NEW))
+    assert (in_service(misago), systemd.running, systemd.looping) == (OLD, set(UNITS), set())
+
+
+def test_where_none_starts_both_reasons_are_told(misago, systemd, tmp_path):
+    systemd.broken = 2
+    with pytest.raises(insync_misago.MisagoError, match="^it ended at once; nor does the one before serve"):
+        upgrade(misago, release(tmp_path, NEW))
+    assert in_service(misago) == OLD
+
+
 def test_what_does_not_run_is_not_started(misago, systemd, tmp_path):
     systemd.running = set()
     upgrade(misago, release(tmp_path, NEW))
@@ -188,10 +226,30 @@ def test_a_database_without_a_release_is_taken_over(misago, postgresql, tmp_path
 def test_the_newest_backups_stay(misago):
     folder = misago.data / "backups"
     folder.mkdir()
-    for day in (3, 1, 4, 2):
-        (folder / f"2026010{day}T000000Z-{OLD}.dump").touch()
+    for day, name in ((3, "c"), (1, "a"), (4, "d"), (2, "b"), (5, "d")):
+        (folder / f"2026010{day}T000000Z-{name}.dump").touch()
     misago.prune()
-    assert [name[7] for name in backups(misago)] == ["2", "3", "4"]
+    assert [name[7] for name in backups(misago)] == ["2", "3", "5"]
+
+
+def test_an_upgrade_that_fails_every_time_leaves_one_backup(misago, tmp_path, monkeypatch):
+    for second in range(4):
+        monkeypatch.setattr(insync_misago.time, "strftime", lambda *_, second=second: f"20260101T00000{second}Z")
+        with pytest.raises(insync_misago.MisagoError):
+            upgrade(misago, release(tmp_path, NEW, "exit 1"))
+    assert backups(misago) == [f"20260101T000003Z-{OLD}.dump"]
+
+
+def test_a_backup_that_is_cut_off_is_none(misago, tmp_path):
+    dump = tmp_path / "bin" / "pg_dump"
+    whole = dump.read_text()
+    script(dump, f"{whole}echo no space left >&2; exit 1\n")
+    with pytest.raises(insync_misago.MisagoError, match="no space left"):
+        upgrade(misago, release(tmp_path, NEW))
+    assert [name.endswith(".part") for name in backups(misago)] == [True]
+    script(dump, whole)
+    upgrade(misago, release(tmp_path, NEW))
+    assert [name.endswith(".dump") for name in backups(misago)] == [True]
 
 
 def test_what_browsers_load_can_be_read_by_all_and_is_made_anew(misago, tmp_path, monkeypatch):
