@@ -10,6 +10,7 @@ mariadb-absent-{{ unit }}:
 mariadb-absent-packages:
   insync_package.absent:
     - pkgs:
+      - age
       - automysqlbackup
       - bsd-mailx
       - mariadb-backup
@@ -19,6 +20,7 @@ mariadb-absent-packages:
       - mariadb-server-core
       - msmtp
       - msmtp-mta
+      - zstd
     - require:
       - insync_unit: mariadb-absent-mariadb
 

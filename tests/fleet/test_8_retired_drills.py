@@ -17,11 +17,12 @@ FEW = ["staging", "wiki"]
 # It only changes how another one serves.
 NO_STATES = {"preview"}
 # How what users gave the roles is asked for: from where, and by which command.
+JOB = "cat /var/lib/beanstalkd/binlog.* | grep --binary-files=text --only-matching lab-retire | uniq"
 AOF = "cat /var/lib/redis/main/appendonlydir/*.aof | grep --binary-files=text --count web:signups"
 PROJECTS = "import sqlite3; database = sqlite3.connect('/var/lib/bugsink/db.sqlite3'); "
 PROJECTS += "print(*database.execute('SELECT slug FROM projects_project'))"
 ASKED = {
-    "staging": [("staging", "grep -l lab-retire /var/lib/beanstalkd/binlog.*"), ("staging", AOF)],
+    "staging": [("staging", JOB), ("staging", AOF)],
     "wiki": [("world", f"curl -s 'https://{test_6_wiki.NAME}/index.php?title=Kept&action=raw'")],
     "insynchq-support": [("world", f"curl -s {test_6_forum.URL}/api/threads/ | grep -o 'It is kept' | uniq")],
     "sentry": [("sentry", f'/opt/bugsink/bin/python -c "{PROJECTS}"')],
@@ -121,13 +122,15 @@ KINDS = {
     ("service", "running"): "unit",
     ("user", "present"): "user",
 }
-# Prints what of its arguments, "kind name" each, is there; of packages those that Debian could do without.
+# Prints what of its arguments, "kind name" each, is there; of packages those that nothing else needs.
 ASK = """
 for one in "$@"; do
     name=${one#* }
     case ${one%% *} in
     path) [ -e "$name" ] || [ -L "$name" ] ;;
-    package) dpkg-query --show --showformat='${db:Status-Status} ${Priority}' "$name" 2>&1 | grep -q '^installed opt' ;;
+    package)
+        dpkg-query --show --showformat='${db:Status-Status} ${Priority}' "$name" 2>&1 | grep -q '^installed opt' &&
+            [ "$(apt-get --simulate remove "$name" | grep -c '^Remv ')" = 1 ] ;;
     user) id "$name" > /dev/null 2>&1 ;;
     unit) systemctl is-active --quiet "$name" || [ -n "$(find /etc/systemd/system -name "${name%.service}*")" ] ;;
     esac && echo "$one"
@@ -171,9 +174,9 @@ def test_what_leaving_does_is_told_before_and_done_once(servers, left):
 
 
 def test_nothing_but_data_and_who_owns_it_stays(servers, left):
-    for server in servers:
-        assert {"path", "unit", "package"} <= {kind for kind, _ in left["own"][server]}, server
-        assert [one for one in left["left"][server] if one not in KEPT] == [], server
+    assert {"path", "unit", "package"} <= {kind for found in left["own"].values() for kind, _ in found}
+    odd = {server: [one for one in left["left"][server] if one not in KEPT] for server in servers}
+    assert odd == {server: [] for server in servers}
 
 
 def test_what_listens_is_what_the_inventory_still_declares(servers, left):
@@ -186,7 +189,7 @@ def test_what_listens_is_what_the_inventory_still_declares(servers, left):
 def test_they_come_back_and_find_their_data(fleet, servers, left):
     assert {server: failed(states) for server, states in left["back"].items()} == {server: [] for server in servers}
     assert "" not in left["data"].values()
-    fleet.eventually(lambda: data(fleet, servers) == left["data"], 30, why=lambda: data(fleet, servers))
+    fleet.eventually(lambda: data(fleet, servers) == left["data"], 30, why=lambda: str(data(fleet, servers)))
     for server, ports in fleet.salt(servers, "insync.ports").items():
         assert ports["missing"] + ports["undeclared"] == [], server
     for server, states in fleet.highstate(servers, "test=True").items():
