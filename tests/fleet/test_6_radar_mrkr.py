@@ -44,7 +44,8 @@ def test_everybody_sees_mrkr(fleet):
 def test_the_certificate_of_mrkr_is_for_this_name(fleet):
     ask = "openssl s_client -connect mrkr.io:443 -servername mrkr.io </dev/null 2>/dev/null"
     names = fleet.ok("world", "sh", "-c", f"{ask} | openssl x509 -noout -ext subjectAltName")
-    assert names.split("\n")[1].strip() == "DNS:mrkr.io"
+    # Where it moves there may be other sites.
+    assert "DNS:mrkr.io" in names.split("\n")[1].strip().split(", ")
 
 
 @pytest.mark.parametrize("name", ["other.example", "www.mrkr.io"])
