@@ -7,7 +7,7 @@ fail2ban-absent-unit:
 
 fail2ban-absent-package:
   insync_package.absent:
-    - pkgs: [fail2ban]
+    - pkgs: [fail2ban, python3-systemd]
     - require:
       - insync_unit: fail2ban-absent-unit
 
