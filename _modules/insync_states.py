@@ -3,6 +3,8 @@
 from salt.exceptions import CommandExecutionError
 
 __virtualname__ = "insync_states"
+# They only look, and are red until a backup is made: that is no reason to stop half way.
+_ALARMS = "insync_backup_|-"
 
 
 def __virtual__():
@@ -16,7 +18,7 @@ def apply(*components):
     components (str): such as ``firewall``.
 
     Returns the ids of the states that changed something (list of str). Raises CommandExecutionError with what the first
-    failed state says.
+    failed state says; old backups are no failure here.
 
     CLI Example:
 
@@ -28,11 +30,12 @@ def apply(*components):
     found = __salt__["state.apply"](",".join(components), queue=True)
     if not isinstance(found, dict):
         raise CommandExecutionError(" ".join(map(str, found))[:500])
-    failed = sorted(
-        (one for one in found.values() if one["result"] is False), key=lambda one: one.get("__run_num__", 0)
-    )
+    failed = [one for key, one in found.items() if one["result"] is False and not key.startswith(_ALARMS)]
+    failed.sort(key=lambda one: one.get("__run_num__", 0))
     if failed:
         # Those that only wait for it say less.
         first = next((one for one in failed if not one["comment"].startswith("One or more requisite")), failed[0])
         raise CommandExecutionError(f"{first.get('__id__', 'state')}: {' '.join(first['comment'].split())[:500]}")
+    # An alarm's is there still, and would make this a failure.
+    __context__["retcode"] = 0
     return sorted(one["__id__"] for one in found.values() if one["changes"])

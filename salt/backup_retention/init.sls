@@ -25,5 +25,4 @@ backup-retention-timer:
     - name: backup-retention.timer
     - watch:
       - file: backup-retention-timer-unit
-    - require:
       - file: backup-retention-unit

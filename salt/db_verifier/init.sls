@@ -44,8 +44,8 @@ db-verifier-timer:
     - name: db-verifier.timer
     - watch:
       - file: db-verifier-timer-unit
-    - require:
       - file: db-verifier-unit
+    - require:
       - pkg: db-verifier-packages
       - user: db-verifier-user
 

@@ -21,10 +21,10 @@ mariadb-backup-{{ kind }}-timer:
   insync_unit.running:
     - name: mariadb-backup-{{ kind }}.timer
     - watch:
+      - file: mariadb-backup-unit
       - file: mariadb-backup-{{ kind }}
     - require:
       - file: mariadb-backup-config
-      - file: mariadb-backup-unit
       - insync_db: mariadb-replication
 {%- endfor %}
 

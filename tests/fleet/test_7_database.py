@@ -153,6 +153,16 @@ def test_a_backup_is_restored_elsewhere_and_is_the_same(fleet, backed_up):
     assert fleet.run(VERIFIER, "ls", "/var/lib/insync-verify").returncode != 0, "what was restored is still there"
 
 
+@pytest.mark.parametrize(
+    "server, unit",
+    [(REPLICA, "mariadb-backup@binlogs"), (VERIFIER, "db-verifier"), ("ct1", "backup-retention")],
+)
+def test_what_a_timer_starts_ends_well(fleet, backed_up, server, unit):
+    """Its unit sees less of the server than an operator does."""
+    fleet.ok(server, "systemctl", "start", unit)
+    assert fleet.ok(server, "systemctl", "show", "--property=Result", "--value", unit).strip() == "success"
+
+
 def test_dumps_are_made_and_looked_at(fleet):
     said = call(fleet, REPLICA, "insync.backup", "kind=logical")
     assert isinstance(said, dict) and said["tables"], said

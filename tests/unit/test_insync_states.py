@@ -25,6 +25,7 @@ def applied():
     spec = importlib.util.spec_from_file_location("insync_states_module", ROOT / "_modules" / "insync_states.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.__context__ = {"retcode": 2}
     asked = []
 
     def apply(reported):
@@ -34,6 +35,7 @@ def applied():
         }
         return module.apply("mariadb", "firewall")
 
+    apply.context = module.__context__
     apply.asked = asked
     return apply
 
@@ -51,3 +53,9 @@ def test_the_first_that_failed_is_told_and_not_what_waits_for_it(applied):
 def test_states_that_do_not_compile_are_told(applied):
     with pytest.raises(CommandExecutionError, match="Pillar failed to render"):
         applied(["Pillar failed to render", "see the master"])
+
+
+def test_old_backups_stop_nobody(applied):
+    old = {"__id__": "mariadb-backup-fresh", "result": False, "changes": {}, "comment": "binlogs: 2 h ago"}
+    assert applied({"a": GOOD, "insync_backup_|-mariadb-backup-fresh_|-x_|-fresh": old}) == ["firewall-rules"]
+    assert applied.context == {"retcode": 0}, "of the whole job"
