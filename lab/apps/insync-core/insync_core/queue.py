@@ -32,18 +32,6 @@ def connect(conf, wait=0):
             raise
 
 
-@contextlib.contextmanager
-def producer(conf):
-    """Give a function that puts a job's body (bytes) and returns the job's number. Raises Unavailable."""
-    with contextlib.closing(connect(conf)) as client:
-
-        def put(body):
-            with needed("beanstalkd", greenstalk.Error):
-                return client.put(body, ttr=TTR)
-
-        yield put
-
-
 def check(conf):
     """Return a detail for readiness. Raises Unavailable."""
     with contextlib.closing(connect(conf)):
