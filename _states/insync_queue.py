@@ -32,7 +32,7 @@ def roomy(name, free_min, binlog_max):
         tight = list(insync_queue.tight(insync_queue.space(name), free_min, binlog_max))
     except FileNotFoundError:
         # It comes with the package.
-        return {**ret, "result": None if __opts__["test"] else False, "comment": f"there is no {name} yet"}
+        return {**ret, "result": __opts__["test"], "comment": f"there is no {name} yet"}
     except (OSError, ValueError) as exc:
         return {**ret, "result": False, "comment": f"it cannot be known how much room the queue's log has: {exc}"}
     if tight:
