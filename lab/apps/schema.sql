@@ -3,6 +3,7 @@ CREATE DATABASE IF NOT EXISTS insync CHARACTER SET utf8mb4 COLLATE utf8mb4_unico
 CREATE DATABASE IF NOT EXISTS insync_license CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
 CREATE DATABASE IF NOT EXISTS insync_digest CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
 CREATE DATABASE IF NOT EXISTS insync_mail CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+CREATE DATABASE IF NOT EXISTS insync_outbox CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
 
 CREATE TABLE IF NOT EXISTS insync.users (
     id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -17,7 +18,7 @@ CREATE TABLE IF NOT EXISTS insync_license.licenses (
     valid BOOLEAN NOT NULL DEFAULT TRUE
 ) ENGINE = InnoDB;
 
--- A row says that this user's digest of this period is queued.
+-- A row says that this user's digest of this period is in the outbox.
 CREATE TABLE IF NOT EXISTS insync_digest.digests (
     period BIGINT UNSIGNED NOT NULL,
     user_id INT UNSIGNED NOT NULL,
@@ -33,6 +34,21 @@ CREATE TABLE IF NOT EXISTS insync_mail.sent_mail (
     detail VARCHAR(200) NOT NULL DEFAULT '',
     created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
     updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP
+) ENGINE = InnoDB;
+
+-- What is to be sent, by the id that its producer chose, in the transaction of what it is about. It stays until delivered_at
+-- says that it was sent; at again_at it is looked after, and put into the queue if it is not there. What the queue says of
+-- one that it does not take is in detail.
+CREATE TABLE IF NOT EXISTS insync_outbox.mails (
+    id VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    body MEDIUMBLOB NOT NULL,
+    created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    again_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    job BIGINT UNSIGNED,
+    puts INT UNSIGNED NOT NULL DEFAULT 0,
+    delivered_at TIMESTAMP NULL DEFAULT NULL,
+    detail VARCHAR(200) NOT NULL DEFAULT '',
+    KEY due (delivered_at, again_at)
 ) ENGINE = InnoDB;
 
 INSERT IGNORE INTO insync_license.licenses (license_key, plan, valid) VALUES

@@ -40,6 +40,7 @@ conf:
       mail_from: Insync <noreply@insynchq.com>
       mysql: {connect: mysql, user: web, password: {secret: 'mysql_primary:web_password'}, database: insync}
       redis: {connect: redis, user: web, password: {secret: 'redis:web_password'}}
+      # For releases that put mails into the queue themselves, as those before the outbox do; periodic_mailer likewise.
       beanstalkd: {connect: beanstalkd, tube: mail}
       # Where errors go; project and key are those of pillar/role/sentry.sls.
       sentry: {connect: sentry, project: '1', key: {secret: 'sentry:web_key'}, environment: production}
@@ -51,7 +52,10 @@ conf:
       mysql: {connect: mysql, user: mailer, password: {secret: 'mysql_primary:mailer_password'}, database: insync_mail}
       # The relay is the site's: its settings.yaml names it.
       smtp: {host: localhost, port: 587, user: insync, password: {secret: 'conf_server:smtp_password'}}
-      retry: {attempts: 5, delay_seconds: 60}
+      # The delay is twice as long after each try, up to an hour: a relay that takes nothing may do so for two hours.
+      retry: {attempts: 8, delay_seconds: 60}
+      # How soon a mail that was not confirmed is looked for in the queue, and how long one that was sent is kept.
+      outbox: {again_seconds: 60, kept_seconds: 86400}
     periodic_mailer:
       interval_seconds: 86400
       subject: Your day with Insync

@@ -9,11 +9,16 @@ mariadb:
   semi_sync_milliseconds: 10000
   # A replica that is more behind is no good: status says so, and no backup is made.
   stale_seconds: 300
-  # One for each application that writes: an account's grants are for whole databases.
-  databases: [insync, insync_license, insync_digest, insync_mail]
+  # One for each application that writes, as an account's grants are for whole databases; and insync_outbox, into which
+  # whoever has mails to send writes them, and reads none.
+  databases: [insync, insync_license, insync_digest, insync_mail, insync_outbox]
   accounts:
-    web: {role: web, grants: {insync: [SELECT, INSERT]}}
+    web: {role: web, grants: {insync: [SELECT, INSERT], insync_outbox: [INSERT]}}
     license: {role: license, grants: {insync_license: [SELECT]}}
-    mailer: {role: mailer, grants: {insync_mail: [SELECT, INSERT, UPDATE]}}
-    periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT], insync_digest: [SELECT, INSERT]}}
+    mailer:
+      role: mailer
+      grants: {insync_mail: [SELECT, INSERT, UPDATE], insync_outbox: [SELECT, UPDATE, DELETE]}
+    periodic_mailer:
+      role: periodic_mailer
+      grants: {insync: [SELECT], insync_digest: [SELECT, INSERT], insync_outbox: [INSERT]}
     replica: {role: mysql_replica, grants: {'*': [REPLICATION SLAVE]}}

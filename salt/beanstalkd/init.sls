@@ -49,3 +49,12 @@ beanstalkd-service:
     - watch:
       - file: beanstalkd-config
       - file: beanstalkd-unit
+
+{#- Red before a full disk is: then no job is taken, and beanstalkd would not start again. #}
+beanstalkd-space:
+  insync_queue.roomy:
+    - name: /var/lib/beanstalkd
+    - free_min: {{ beanstalkd.free_min }}
+    - binlog_max: {{ beanstalkd.binlog_max }}
+    - require:
+      - file: beanstalkd-directory

@@ -36,6 +36,17 @@ counts rows that were answered and are not there afterwards, *only there* those 
 | drill | answered | lost | only there | first write, s | verb, s |
 |---|---|---|---|---|---|
 """
+QUEUE = ROOT / "docs" / "queue-drills.md"
+QUEUE_HEAD = """# Drills of the queue
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. The same
+drills run in every `make test`, smaller. Customers sign up all the time, each again until it is told that it has,
+while in turn the queue is killed and its disk wiped, and the database and the mailer are killed. *twice* counts mails
+that came more than once: at each cut of the database or the mailer it may be the one that was in hand.
+
+| drill | mails | cuts | lost | twice | seconds |
+|---|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -43,7 +54,7 @@ class Drills:
 
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
-        self.full, self.releases, self.repositories, self.databases = full, [], [], []
+        self.full, self.releases, self.repositories, self.databases, self.queue = full, [], [], [], []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -68,6 +79,10 @@ class Drills:
         """Keep what writers saw of a switch: a name (str), and five numbers as the page has them."""
         self.databases.append([name, answered, lost, errant, round(first, 1), round(seconds, 1)])
 
+    def note_queue(self, name, mails, cuts, lost, twice, seconds):
+        """Keep what became of mails: a name (str), and five numbers as the page has them."""
+        self.queue.append([name, mails, cuts, lost, twice, round(seconds)])
+
     def write(self):
         """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
@@ -75,6 +90,7 @@ class Drills:
             (RELEASES, RELEASES_HEAD, self.releases),
             (REPOSITORIES, REPOSITORIES_HEAD, self.repositories),
             (DATABASES, DATABASES_HEAD, self.databases),
+            (QUEUE, QUEUE_HEAD, self.queue),
         ]
         for page, head, rows in pages:
             lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]

@@ -1,9 +1,11 @@
 """What the stand-ins share: conf, readiness, mails, systemd."""
 
 import json
+import signal
 import socket
 import threading
 import time
+import types
 
 import pytest
 from insync_core import conf, confserver, faults, mail, notify, rest, settings
@@ -298,3 +300,46 @@ def test_systemd_is_told_what_it_waits_for(monkeypatch, tmp_path):
     assert notify.watchdog_seconds() == 30
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert notify.watchdog_seconds() == 0
+
+
+def worker(monkeypatch, pages=None):
+    """A Worker that needs nothing, and answers somewhere."""
+    from insync_core import _build
+    from insync_core.worker import Worker
+
+    monkeypatch.setenv("PORT", "0")
+    conf = types.SimpleNamespace(check=lambda: "ok", current=lambda: types.SimpleNamespace(rev=1))
+    return Worker("insync-test", _build, {}, conf, {"done": 1}, pages)
+
+
+def test_a_worker_answers_pages_of_its_own_and_says_what_it_lacks(monkeypatch):
+    def missing():
+        raise Unavailable("mysql", "gone")
+
+    made = worker(monkeypatch, {"/outbox": lambda: {"waiting": 1}, "/broken": missing})
+    assert made.answer("/outbox", {}) == (200, {"waiting": 1})
+    assert made.answer("/broken", {}) == (503, {"error": "mysql: gone", "missing": "mysql"})
+    assert made.answer("/stats", {}) == (200, {"done": 1})
+    assert made.answer("/other", {})[0] == 404
+
+
+def test_a_worker_does_its_steps_beside_each_other_and_one_that_fails_stops_no_other(monkeypatch):
+    made, done = worker(monkeypatch), {"first": 0, "other": 0}
+
+    def first(stop):
+        done["first"] += 1
+        if done["first"] > 3 and done["other"] > 0:
+            stop.set()
+        stop.wait(0.01)
+
+    def other(stop):
+        done["other"] += 1
+        raise Unavailable("beanstalkd", "gone")
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        made.run(first, other)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert done["first"] > 3 and done["other"] == 1

@@ -14,6 +14,7 @@ from insync_mailer import smtp
 from insync_mailer.ledger import Busy
 
 CONF = {"beanstalkd": {}, "mysql": {}, "smtp": {}, "retry": {"attempts": 3, "delay_seconds": 60}}
+MODULES = ("insync_core.queue", "insync_mailer.relay", "insync_mailer.mailer")
 JOB = types.SimpleNamespace(id=7, body=mail.Mail("id-1", "x@customer.test", "S", "T").job())
 
 
@@ -48,6 +49,7 @@ class Ledger:
     def __init__(self, state="new", attempts=0, busy=False):
         self.conf = {}
         self.state, self.attempts, self.busy, self.down = state, attempts, busy, False
+        self.confirmed = False
 
     @contextlib.contextmanager
     def entry(self, identity):
@@ -60,6 +62,9 @@ class Ledger:
             raise Unavailable("mysql", "gone")
         self.state, self.attempts = state, self.attempts + 1
 
+    def confirm(self):
+        self.confirmed = True
+
 
 @pytest.fixture
 def mailer(monkeypatch):
@@ -67,7 +72,7 @@ def mailer(monkeypatch):
     error = type("Error", (Exception,), {})
     fake = types.SimpleNamespace(Error=error, TimedOutError=type("TimedOutError", (error,), {}))
     monkeypatch.setitem(sys.modules, "greenstalk", fake)
-    for name in ("insync_core.queue", "insync_mailer.mailer"):
+    for name in MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module("insync_mailer.mailer")
 
@@ -84,8 +89,8 @@ def mailer(monkeypatch):
         return made
 
     yield make
-    sys.modules.pop("insync_core.queue", None)
-    sys.modules.pop("insync_mailer.mailer", None)
+    for name in MODULES:
+        sys.modules.pop(name, None)
 
 
 def counted(made):
@@ -101,19 +106,28 @@ def test_a_mail_is_sent_written_down_and_taken_off_the_queue(mailer):
 
 
 def test_what_was_sent_is_not_sent_again(mailer):
-    queue = Queue()
-    made = mailer(queue, Ledger("sent", 1))
+    queue, ledger = Queue(), Ledger("sent", 1)
+    made = mailer(queue, ledger)
     made.step()
     assert (queue.done, counted(made)) == (["delete"], {"doubles": 1})
+    assert ledger.confirmed, "the outbox would put it again for ever"
 
 
 @pytest.mark.parametrize(
-    "attempts, done, state", [(0, "release 60", "retry"), (1, "release 60", "retry"), (2, "bury", "buried")]
+    "attempts, done, state", [(0, "release 60", "retry"), (1, "release 120", "retry"), (2, "bury", "buried")]
 )
 def test_a_refusal_for_now_is_tried_again_so_many_times(mailer, attempts, done, state):
     queue, ledger = Queue(), Ledger("retry", attempts)
     mailer(queue, ledger, smtp.Later("451 later")).step()
     assert (queue.done, ledger.state, ledger.attempts) == ([done], state, attempts + 1)
+
+
+def test_what_is_tried_again_waits_longer_each_time_but_never_for_more_than_an_hour(mailer):
+    mailer(Queue(), Ledger())
+    delay = sys.modules["insync_mailer.mailer"].delay
+    waits = [delay({"delay_seconds": 60}, number) for number in range(1, 9)]
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert delay({"delay_seconds": 7200}, 3) == 7200, "unless that is declared"
 
 
 def test_a_refusal_for_good_is_buried_at_once(mailer):

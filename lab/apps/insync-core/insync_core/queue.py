@@ -15,10 +15,10 @@ TTR = 120
 
 def connect(conf, wait=0):
     """
-    Return a greenstalk.Client that uses and watches the tube; job bodies are bytes.
+    Return a greenstalk.Client that uses the tube; job bodies are bytes.
 
     conf (dict): what NEEDS names.
-    wait (int): seconds that it will reserve for.
+    wait (int): seconds that it will reserve for; without, it is none of the tube's workers, and does not watch it.
     Raises Unavailable.
     """
     with needed("beanstalkd", greenstalk.Error):
@@ -26,22 +26,11 @@ def connect(conf, wait=0):
         try:
             connection.settimeout(SECONDS + wait)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return greenstalk.Client(connection, encoding=None, use=conf["tube"], watch=conf["tube"])
+            watch = conf["tube"] if wait else "default"
+            return greenstalk.Client(connection, encoding=None, use=conf["tube"], watch=watch)
         except BaseException:
             connection.close()
             raise
-
-
-@contextlib.contextmanager
-def producer(conf):
-    """Give a function that puts a job's body (bytes) and returns the job's number. Raises Unavailable."""
-    with contextlib.closing(connect(conf)) as client:
-
-        def put(body):
-            with needed("beanstalkd", greenstalk.Error):
-                return client.put(body, ttr=TTR)
-
-        yield put
 
 
 def check(conf):

@@ -1,5 +1,6 @@
-"""A process that does the same step for ever: signals, pauses, the watchdog, and HTTP on loopback."""
+"""A process that does the same step, or steps, for ever: signals, pauses, the watchdog, and HTTP on loopback."""
 
+import functools
 import http.server
 import json
 import os
@@ -23,24 +24,27 @@ LONGEST_PAUSE = 10
 
 class Worker:
     """
-    Runs a step until SIGTERM, also while what it needs is missing.
+    Runs steps until SIGTERM, also while what they need is missing.
 
     name, build, checks, conf: see application.create
     stats (dict): numbers that /stats answers.
+    pages (dict): what is answered beside the rest: path to a callable that returns a dict, or raises Unavailable.
     """
 
-    def __init__(self, name, build, checks, conf, stats):
+    def __init__(self, name, build, checks, conf, stats, pages=None):
         self.stats = stats
+        self.pages = pages or {}
         checks = {"conf": conf.check, **checks}
         self.identity = Identity(name, build, Readiness(checks, build.FAULT), lambda: conf.current().rev)
         self.stop = threading.Event()
-        self._moved = time.monotonic()
+        self._moved = {}
 
-    def run(self, step):
+    def run(self, step, *beside):
         """
         Call ``step`` until SIGTERM or SIGINT, and pause, longer each time, after one that raises.
 
-        step (callable): gets the threading.Event that is set at the end.
+        step (callable): gets the threading.Event that is set at the end. beside (callables): the same, each in a thread
+        of its own.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
@@ -49,9 +53,18 @@ class Worker:
             threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
         notify("READY=1")
         log.say("started", version=self.identity.build.VERSION)
+        others = [threading.Thread(target=self._repeat, args=(other,), daemon=True) for other in beside]
+        for other in others:
+            other.start()
+        self._repeat(step)
+        for other in others:
+            other.join(LAST_SECONDS / 2)
+        log.say("stopped")
+
+    def _repeat(self, step):
         pause, said = 0, ""
         while not self.stop.is_set():
-            self._moved = time.monotonic()
+            self._moved[step] = time.monotonic()
             try:
                 step(self.stop)
                 pause, said = 0, ""
@@ -62,7 +75,6 @@ class Worker:
                     log.say("waiting", reason=why)
                 pause = min(LONGEST_PAUSE, pause * 2 or 1)
                 self.stop.wait(pause)
-        log.say("stopped")
 
     def _end(self, *_):
         notify("STOPPING=1")
@@ -73,7 +85,7 @@ class Worker:
 
     def _watch(self):
         while not self.stop.wait(watchdog_seconds() / 3):
-            if time.monotonic() - self._moved < STUCK_SECONDS:
+            if time.monotonic() - min([*self._moved.values()], default=time.monotonic()) < STUCK_SECONDS:
                 notify("WATCHDOG=1")
 
     def _serve(self):
@@ -108,8 +120,16 @@ class Worker:
             "/readyz": identity.readyz,
             "/version": identity.version,
             "/stats": lambda: (200, dict(self.stats)),
+            **{page: functools.partial(_page, answer) for page, answer in self.pages.items()},
         }
         return answers.get(path, lambda: (404, {"error": "no such page"}))()
+
+
+def _page(answer):
+    try:
+        return 200, answer()
+    except Unavailable as exc:
+        return 503, {"error": str(exc), "missing": exc.name}
 
 
 def _give_up():

@@ -1,14 +1,19 @@
-"""The table sent_mail: a row per mail, written before it is sent and marked after, so that no mail is sent twice."""
+"""
+The table sent_mail: a row per mail, written before it is sent and marked after, so that no mail is sent twice.
+
+That a mail was sent is noted in the outbox too, in the same transaction: then it is not put again.
+"""
 
 import contextlib
 
 import pymysql
-from insync_core import mysql
+from insync_core import mysql, outbox
 from insync_core.errors import needed
 
 # Who waits longer than a second for a row waits for another mailer's SMTP.
 SETUP = "SET SESSION innodb_lock_wait_timeout = 1"
 LOCKED = 1205
+CONFIRM = f"UPDATE {outbox.TABLE} SET delivered_at = CURRENT_TIMESTAMP WHERE id = %s AND delivered_at IS NULL"
 
 
 class Busy(Exception):
@@ -95,4 +100,12 @@ class Entry:
                 "UPDATE sent_mail SET state = %s, attempts = %s, detail = %s WHERE id = %s",
                 (state, self.attempts, detail[:200], self._id),
             )
+            if state == "sent":
+                self._cursor.execute(CONFIRM, (self._id,))
+        self._ledger.commit()
+
+    def confirm(self):
+        """Note in the outbox that it was sent, for one that is known to be. Raises Unavailable."""
+        with needed("mysql", pymysql.MySQLError):
+            self._cursor.execute(CONFIRM, (self._id,))
         self._ledger.commit()

@@ -1,7 +1,8 @@
 """
-The mailer: takes jobs from the queue and sends them as mails.
+The mailer: takes jobs from the queue and sends them as mails; beside it the relay moves mails from the outbox there.
 
-A mail is refused for now (4xx): its job is released with a delay, `retry.attempts` tries in all, then buried.
+A mail is refused for now (4xx): its job is released with a delay, twice as long each time, `retry.attempts` tries in
+all, then buried.
 Refused for good (5xx), or no mail at all: buried at once. What is not about the mail (SMTP, MySQL, beanstalkd or the
 conf is not there, the password is wrong) counts as no try: the job goes back and everything waits. A relay that ends at
 a mail counts as no try either, but the others go first.
@@ -10,11 +11,11 @@ a mail counts as no try either, but the others go first.
 import contextlib
 
 import greenstalk
-from insync_core import log, mail, mysql, program, queue
+from insync_core import log, mail, mysql, outbox, program, queue
 from insync_core.errors import needed
 from insync_core.worker import Worker
 
-from insync_mailer import _build, smtp
+from insync_mailer import _build, relay, smtp
 from insync_mailer.ledger import Busy, Ledger
 
 NEEDS = {
@@ -22,10 +23,12 @@ NEEDS = {
     "mysql": mysql.NEEDS,
     "smtp": smtp.NEEDS,
     "retry": {"attempts": int, "delay_seconds": int},
+    "outbox": relay.NEEDS,
 }
 WAIT_SECONDS = 2
 # A job that may be reserved for less than a mail can take would be sent by two.
 SHORTEST_TTR = 110
+LONGEST_DELAY = 3600
 
 
 class Mailer:
@@ -33,7 +36,7 @@ class Mailer:
 
     def __init__(self, conf):
         self.conf = conf
-        self.stats = {"sent": 0, "retried": 0, "buried": 0, "doubles": 0}
+        self.stats = {"sent": 0, "retried": 0, "buried": 0, "doubles": 0, "relayed": 0, "relayed_again": 0}
         # Sent, but MySQL was not there to write it down.
         self._unwritten = set()
         self._queue, self._queue_of = None, None
@@ -90,6 +93,7 @@ class Mailer:
         if entry.state == "sent":
             self.stats["doubles"] += 1
             log.say("double", id=mailing.id)
+            entry.confirm()
             self._queue.delete(job)
             return
         try:
@@ -123,7 +127,7 @@ class Mailer:
         entry.write("retry", said)
         self.stats["retried"] += 1
         log.say("retry", id=mailing.id, attempts=entry.attempts, reason=said)
-        self._queue.release(job, delay=retry["delay_seconds"])
+        self._queue.release(job, delay=delay(retry, entry.attempts))
 
     def _bury(self, job, why, identity=None):
         self.stats["buried"] += 1
@@ -131,14 +135,21 @@ class Mailer:
         self._queue.bury(job)
 
 
+def delay(retry, attempts):
+    """Return for how many seconds a mail waits after ``attempts`` (int) tries; ``retry`` (dict): what NEEDS names."""
+    return min(retry["delay_seconds"] * 2 ** (attempts - 1), max(LONGEST_DELAY, retry["delay_seconds"]))
+
+
 def main():
     """Run until SIGTERM."""
     conf = program.conf(NEEDS)
     mailer = Mailer(conf)
+    mover = relay.Relay(conf, mailer.stats)
     checks = {
         "beanstalkd": lambda: queue.check(conf.values()["beanstalkd"]),
-        "mysql": lambda: mysql.check(conf.values()["mysql"], conf.settings.ca_file, "sent_mail"),
+        "mysql": lambda: outbox.check(conf.values()["mysql"], conf.settings.ca_file, "sent_mail"),
         "smtp": lambda: smtp.check(conf.values()["smtp"]),
     }
-    Worker("insync-mailer", _build, checks, conf, mailer.stats).run(mailer.step)
+    worker = Worker("insync-mailer", _build, checks, conf, mailer.stats, {"/outbox": mover.outbox})
+    worker.run(mailer.step, mover.step)
     mailer.close()

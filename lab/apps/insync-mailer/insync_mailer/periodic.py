@@ -1,17 +1,16 @@
 """
-The periodic mailer: once in every period, a digest for each user that wants one.
+The periodic mailer: once in every period, a digest for each user that wants one, into the outbox.
 
 A period has a number, the time divided by `interval_seconds`. A row in `digests` says that a user's digest of a period
-is queued; the job is put before the row is written, and its id follows from both, so that after a kill between the two
-the mailer drops the double. Only the current period is done: what a downtime missed is not made up for.
+is in the outbox: both are written in one transaction, and the mail's id follows from both. Only the current period is
+done: what a downtime missed is not made up for.
 """
 
 import time
 import uuid
 
-import pymysql
 import redis
-from insync_core import cache, log, mail, mysql, program, queue
+from insync_core import cache, log, mail, mysql, outbox, program
 from insync_core.errors import needed
 from insync_core.worker import Worker
 
@@ -23,7 +22,6 @@ NEEDS = {
     "mail_from": str,
     "mysql": mysql.NEEDS,
     "redis": cache.NEEDS,
-    "beanstalkd": queue.NEEDS,
 }
 LOCK = "periodic_mailer:lock"
 LOCK_SECONDS = 15
@@ -61,28 +59,27 @@ class Periodic:
     def _queue_all(self, values, period, stop):
         """Return whether all is queued; SIGTERM ends it between two batches."""
         ca_file = self.conf.settings.ca_file
-        with queue.producer(values["beanstalkd"]) as put:
-            with mysql.connect(values["mysql"], ca_file, autocommit=True) as connection, connection.cursor() as cursor:
-                while not stop.is_set():
-                    if not self._queue_batch(values, period, put, cursor):
-                        return True
-                    # Others wait as long as this one is at it.
-                    self._lock(values, xx=True)
+        while not stop.is_set():
+            with mysql.transaction(values["mysql"], ca_file) as cursor:
+                rows = self._queue_batch(values, period, cursor)
+            if not rows:
+                return True
+            self.stats["queued"] += rows
+            # Others wait as long as this one is at it.
+            self._lock(values, xx=True)
         return False
 
-    def _queue_batch(self, values, period, put, cursor):
-        with needed("mysql", pymysql.MySQLError):
-            cursor.execute(DUE, (period, BATCH))
-            rows = cursor.fetchall()
-            for user, address in rows:
-                self._queue_one(values, period, put, user, address)
-                cursor.execute("INSERT IGNORE INTO digests (period, user_id) VALUES (%s, %s)", (period, user))
+    def _queue_batch(self, values, period, cursor):
+        cursor.execute(DUE, (period, BATCH))
+        rows = cursor.fetchall()
+        for user, address in rows:
+            text = TEXT.format(period=period)
+            cursor.execute("INSERT IGNORE INTO digests (period, user_id) VALUES (%s, %s)", (period, user))
+            outbox.add(
+                cursor,
+                mail.Mail(f"digest-{period}-{user}", address, values["subject"], text, values["mail_from"]),
+            )
         return len(rows)
-
-    def _queue_one(self, values, period, put, user, address):
-        text = TEXT.format(period=period)
-        put(mail.Mail(f"digest-{period}-{user}", address, values["subject"], text, values["mail_from"]).job())
-        self.stats["queued"] += 1
 
     def _lock(self, values, **how):
         client = cache.client(values["redis"], self.conf.settings.ca_file)
@@ -100,9 +97,8 @@ def main():
     """Run until SIGTERM."""
     conf = program.conf(NEEDS)
     checks = {
-        "mysql": lambda: mysql.check(conf.values()["mysql"], conf.settings.ca_file, "digests"),
+        "mysql": lambda: outbox.check(conf.values()["mysql"], conf.settings.ca_file, "digests"),
         "redis": lambda: cache.check(conf.values()["redis"], conf.settings.ca_file),
-        "beanstalkd": lambda: queue.check(conf.values()["beanstalkd"]),
     }
     periodic = Periodic(conf)
     Worker("insync-periodic-mailer", _build, checks, conf, periodic.stats).run(periodic.step)

@@ -1,16 +1,17 @@
 """
 A sign-up: a row, a mail, a count.
 
-The row is committed last: whoever is told 201, or finds a row, is counted and has a mail on its way. Where something
-fails on the way the answer is 503; a count, or at the commit a mail, may then be one too many, but none is ever lost.
-A second sign-up of the same address waits for the first one's row and is refused before anything is counted or queued.
+The row and the mail, in the outbox, are committed in one transaction, and last: whoever is told 201, or finds a row, is
+counted and has a mail on its way, whatever becomes of the queue. Where something fails on the way the answer is 503; a
+count may then be one too many, but none is ever lost. A second sign-up of the same address waits for the first one's
+row and is refused before anything is counted.
 """
 
 import uuid
 
 import pymysql
 import redis
-from insync_core import cache, log, mail, mysql, queue
+from insync_core import cache, log, mail, mysql, outbox
 from insync_core.errors import needed
 
 COUNT = "web:signups"
@@ -37,11 +38,11 @@ def sign_up(conf, ca_file, email):
     if not mail.ADDRESS.fullmatch(email):
         raise BadAddress("email is missing or no address")
     welcome = mail.Mail(str(uuid.uuid4()), email, SUBJECT, TEXT, conf["mail_from"])
-    with queue.producer(conf["beanstalkd"]) as put, mysql.transaction(conf["mysql"], ca_file) as cursor:
+    with mysql.transaction(conf["mysql"], ca_file) as cursor:
         user = _insert(cursor, email)
         with needed("redis", redis.RedisError):
             cache.client(conf["redis"], ca_file).execute_command("INCR", COUNT)
-        put(welcome.job())
+        outbox.add(cursor, welcome)
     log.say("signup", user=user, job=welcome.id)
     return {"user": user, "job": welcome.id}
 

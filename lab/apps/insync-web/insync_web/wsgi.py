@@ -3,7 +3,7 @@
 import html
 
 import flask
-from insync_core import application, cache, mysql, program, queue
+from insync_core import application, cache, mysql, outbox, program
 
 from insync_web import _build, reports, signup
 
@@ -12,7 +12,6 @@ NEEDS = {
     "mail_from": str,
     "mysql": mysql.NEEDS,
     "redis": cache.NEEDS,
-    "beanstalkd": queue.NEEDS,
 }
 PAGE = """<!doctype html>
 <html lang="en">
@@ -26,9 +25,8 @@ PAGE = """<!doctype html>
 conf = program.conf(NEEDS)
 ca_file = conf.settings.ca_file
 checks = {
-    "mysql": lambda: mysql.check(conf.values()["mysql"], ca_file, "users"),
+    "mysql": lambda: outbox.check(conf.values()["mysql"], ca_file, "users"),
     "redis": lambda: cache.check(conf.values()["redis"], ca_file),
-    "beanstalkd": lambda: queue.check(conf.values()["beanstalkd"]),
 }
 report = reports.Reports(f"insync-web@{_build.VERSION}", conf, ca_file).send
 application = application.create("insync-web", _build, checks, conf, drills_below="", report=report)
