@@ -8,10 +8,10 @@ import shutil
 import time
 
 import insync_data_copy
+import insync_data_declared
 import insync_data_place
 import insync_db_record
 import insync_restic
-import insync_site
 import insync_systemd
 
 # Who may read it is root; others pass through, to what they copy themselves.
@@ -19,6 +19,7 @@ FOLDER = pathlib.Path("/var/lib/insync-backup")
 RECORD = pathlib.Path("/var/lib/insync/backup/backups.json")
 AREA = "backup"
 NEWEST = "newest"
+ALL = "data"
 _MANIFEST = "manifest.json"
 
 
@@ -26,49 +27,49 @@ class DataError(ValueError):
     """There is no such backup, or it may not be restored now; the message says which, and why."""
 
 
-def declared(roots, roles):
+def of_server(pillar, server):
     """
-    Return what ``roles`` (list of str) declare of their data: kind -> {files, sqlite, ..., or none: the reason}.
+    Return (insync_restic.Repository, dict: kind -> how) of ``server`` (str); pillar (dict): its own.
 
-    roots (list of str): the pillar roots. Raises insync_site.SiteError for what cannot be meant.
+    Raises DataError if it has nothing to back up.
     """
-    found = {}
-    for role in roles:
-        name = f"role/{role}.sls"
-        if any(pathlib.Path(root, name).is_file() for root in roots):
-            for kind, what in insync_site.read(roots, name).get("backup", {}).items():
-                problem = _problem(what)
-                if problem:
-                    raise insync_site.SiteError(f"{name}: backup.{kind}: {problem}")
-                found[kind] = what
-    return found
+    there = insync_data_declared.kinds(pillar["backup"], pillar)
+    if not there:
+        raise DataError("this server has no data to back up, as far as is declared")
+    where, secrets = pillar["backup_store"], pillar["secrets"]["backup"]
+    return repository(where, server, secrets["password"], secrets["s3_access_key"], secrets["s3_secret_key"]), there
 
 
-def _problem(what):
-    """Return what is wrong with a declaration (str), "" if nothing."""
-    if not isinstance(what, dict) or not what:
-        return "says neither what the data is, nor why there is none"
-    if "none" in what:
-        return "there cannot be data, and a reason why there is none" if len(what) > 1 else ""
-    known = (*insync_data_copy.ENGINES, *insync_data_copy.MORE)
-    surplus = [key for key in what if key not in known]
-    if surplus:
-        return f"'{surplus[0]}' is not one of none, {', '.join(known)}"
-    return "" if any(key in insync_data_copy.ENGINES for key in what) else "names no data"
+def repository(where, server, password, access, secret):
+    """Return the insync_restic.Repository of ``server`` (str); where (dict): bucket, endpoint, region."""
+    keys = {"access": access, "secret": secret, "region": where["region"]}
+    return insync_restic.Repository(insync_restic.address(where, server), password, keys, server)
 
 
-def kinds(pillar):
-    """Return what of ``pillar`` (dict, its key ``backup``) is to be backed up: kind -> how."""
-    return {kind: what for kind, what in pillar.items() if "none" not in what}
+def chosen(there, kind, others=()):
+    """
+    Return those of ``there`` (dict) that are meant by ``kind`` (str): one of them, or all by ``data``.
 
-
-def chosen(there, kind):
-    """Return those of ``there`` (dict) that are meant by ``kind`` (str): one of them, or all by ``data``."""
-    if kind in ("", "data"):
+    others (tuple of str): what else could have been said. Raises DataError if ``kind`` is none of them.
+    """
+    if kind == ALL:
         return there
     if kind not in there:
-        raise DataError(f"kind={kind}: there is {', '.join(['data', *there])}")
+        raise DataError(f"kind={kind}: there is {', '.join([ALL, *there, *others])}")
     return {kind: there[kind]}
+
+
+def one_of(there, kind):
+    """Return how the one ``kind`` (str) of ``there`` (dict) is backed up. Raises DataError if it is none of them."""
+    if kind not in there:
+        raise DataError(f"kind={kind}: there is {', '.join(there)}; they come back one by one")
+    return there[kind]
+
+
+def counted(repository, there):
+    """Return how many backups there are (dict: kind -> int) of ``there`` (dict); 0 of all, before there is any."""
+    found = [one["kind"] for one in repository.snapshots()] if repository.exists() else []
+    return {kind: found.count(kind) for kind in there}
 
 
 def backup(repository, there, journal):
@@ -109,7 +110,7 @@ def _backup(repository, kind, how):
 
 def listed(repository, there, limit):
     """Return the backups (dict: kind -> list of dict: id, age_hours) of ``there`` (dict), ``limit`` (int) of each."""
-    found = repository.snapshots()
+    found = repository.snapshots() if repository.exists() else []
     now = datetime.datetime.now(datetime.UTC)
     return {
         kind: [
@@ -166,14 +167,16 @@ def restore(repository, kind, how, snapshot, journal, aside=False, test=True):
             more = "aside=True moves it aside, beside what is restored"
             raise DataError(f"there is data: {', '.join(there)}; {more}. Nothing was changed")
         stamp = datetime.datetime.now(datetime.UTC).strftime(f"{insync_data_copy.ASIDE}%Y%m%dt%H%M%S")
-        with journal.phase("put in place", kind), _stopped(how.get("units", [])):
+        with journal.phase("put in place", kind), _stopped(how["units"] if "units" in how else []):
             moved = insync_data_place.put(found, copied, root, stamp)
+            if "after" in how:
+                insync_data_copy.run(how["after"])
     seconds = round(time.monotonic() - begun, 1)
     return {**told, "targets": plan["targets"], "aside": moved, "seconds": seconds}
 
 
 def _snapshot(repository, kind, snapshot):
-    there = repository.snapshots(kind)
+    there = repository.snapshots(kind) if repository.exists() else []
     if not there:
         raise DataError(f"there is no backup of {kind} in {repository.address}")
     if snapshot == NEWEST:

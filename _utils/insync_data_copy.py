@@ -13,9 +13,6 @@ import subprocess
 
 import insync_postgresql
 
-# What a role can declare of one kind of its data, beside `none`.
-ENGINES = ("files", "hg", "postgresql", "redis", "sqlite")
-MORE = ("exclude", "units")
 SECONDS = 3600
 AOF = "appendonlydir"
 # In the name of what was moved aside for a restore: that is nobody's data any more.
@@ -34,8 +31,8 @@ def copy(declared, folder):
 
     declared (dict): files, exclude, hg, postgresql, redis, sqlite and units, as the role says.
 
-    Returns what there is to restore (dict: sqlite, postgresql, redis, hg, files, exclude, users, groups), with checksums
-    of what was copied; ``files`` are read in their place. Raises CopyError or insync_postgresql.DatabaseError.
+    Returns what there is to restore (dict: sqlite, postgresql, redis, hg, files, exclude, users, groups), with sums of
+    what was copied; ``files`` are read in their place. Raises CopyError or insync_postgresql.DatabaseError.
     """
     folder.mkdir(mode=0o700, parents=True)
     # Databases first: the files that they tell of were there before, and stay.

@@ -1,4 +1,4 @@
-"""What a backup brought back goes to where the service keeps it; what is there is never removed, and moved on request."""
+"""What a backup brought back goes where the service keeps it; what is there is never removed, and moved on request."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import insync_postgresql
 
 
 def occupied(found):
-    """Return where data is already (list of str) of what ``found`` (dict, as insync_data_copy.copy returns it) lists."""
+    """Return where data is already (list of str) of what ``found`` (dict, from insync_data_copy.copy) lists."""
     there = [str(target) for _, target in _moves(found, pathlib.Path("/"), pathlib.Path("/")) if _full(target)]
     return there + [f"postgresql:{name}" for name in _databases(found) if _tables(name)]
 

@@ -39,10 +39,17 @@ class Repository:
 
     def prepare(self):
         """Make the repository if there is none; return whether it was made (bool). What is there is never replaced."""
-        with contextlib.suppress(_Missing):
+        made = not self.exists()
+        if made:
+            self._run("init")
+        return made
+
+    def exists(self):
+        """Return whether there is a repository (bool); who may not look is told so by a ResticError."""
+        try:
             self._run("cat", "config")
+        except _Missing:
             return False
-        self._run("init")
         return True
 
     def unlock(self):
@@ -154,6 +161,6 @@ class _Missing(ResticError):
 
 
 def address(where, server):
-    """Return where the repository of ``server`` (str) is, in the bucket of ``where`` (dict: bucket, endpoint, region)."""
+    """Return the address (str) of the repository of ``server`` (str); where (dict): bucket, endpoint, region."""
     endpoint = where["endpoint"] or f"https://s3.{where['region']}.amazonaws.com"
     return f"s3:{endpoint}/{where['bucket']}/{server}"

@@ -54,12 +54,12 @@ def client():
     )
 
 
-def prepare(store, buckets):
+def prepare(store, buckets, servers=()):
     """
     Make the user and those of ``buckets`` that are missing; the store is blank each time that it starts.
 
     store: as ``client`` returns it.
-    buckets (dict): name -> what lab.yaml says.
+    buckets (dict): name -> what lab.yaml says. servers (list of str): those that back up their data.
     Returns the list of the buckets that were made. Raises LabError if the store does not come up.
     """
     wait = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1", "--retry-max-time", "60", "--max-time", "10"]
@@ -71,8 +71,8 @@ def prepare(store, buckets):
         store.create_bucket(Bucket=name, ACL="public-read" if "public" in buckets[name] else "private")
         if "writers" in buckets[name]:
             _let_write(store, name, buckets[name]["writers"], buckets[name].get("removers", []))
-        if "servers" in buckets[name]:
-            _let_servers(store, name, buckets[name]["servers"], buckets[name]["keepers"])
+        if "keepers" in buckets[name]:
+            _let_servers(store, name, servers, buckets[name]["keepers"])
     return missing
 
 
@@ -90,7 +90,7 @@ def _let_servers(store, bucket, servers, keepers):
     Let each of ``servers`` (list of str) read and write below its own name, and delete nothing there but its locks.
 
     The names of others, which are checksums, it may list: who may not is told of a missing object that it is forbidden.
-    keepers (list of str): the roles that, with a key of their own, also write and delete, everywhere in ``bucket`` (str).
+    keepers (list of str): the roles that, with a key of their own, write and delete everywhere in ``bucket`` (str).
     """
     whole = f"arn:aws:s3:::{bucket}"
     statements = []

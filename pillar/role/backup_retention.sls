@@ -13,3 +13,6 @@ backup_retention:
   hours: 50
   # When, as systemd writes times.
   time: '*-*-* 07:00'
+
+backup:
+  backup_retention: {none: it keeps nothing}

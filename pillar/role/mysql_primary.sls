@@ -17,3 +17,6 @@ mariadb:
     mailer: {role: mailer, grants: {insync_mail: [SELECT, INSERT, UPDATE]}}
     periodic_mailer: {role: periodic_mailer, grants: {insync: [SELECT], insync_digest: [SELECT, INSERT]}}
     replica: {role: mysql_replica, grants: {'*': [REPLICATION SLAVE]}}
+
+backup:
+  mysql_primary: {none: 'its replica makes the backups, of kinds of their own'}

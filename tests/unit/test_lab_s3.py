@@ -123,8 +123,8 @@ def allowed(policy):
 
 def test_a_server_writes_below_its_own_name_and_deletes_its_locks_alone(store):
     buckets = {"old": {"writers": [], "removers": ["backup_retention"]}}
-    buckets["data"] = {"servers": ["wiki", "dev"], "keepers": ["backup_retention"]}
-    assert s3.prepare(store, buckets) == ["old", "data"]
+    buckets["data"] = {"keepers": ["backup_retention"]}
+    assert s3.prepare(store, buckets, ["wiki", "dev"]) == ["old", "data"]
     assert store.users == [s3.USER, "backup_retention", "backup-wiki", "backup-dev"]
     everything = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
     assert allowed(store.policies["data"]) == {
