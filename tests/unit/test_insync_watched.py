@@ -68,4 +68,3 @@ def test_a_socket_has_read_its_file_when_it_began_to_listen(monkeypatch):
     said = "ActiveState=active\nReloadResult=\nActiveEnterTimestamp=Thu 2026-11-26 08:00:00.250000 UTC\n"
     monkeypatch.setattr(insync_systemd, "systemctl", lambda *words: said)
     assert insync_systemd.read_at("x.socket") == 1795680000.25
-

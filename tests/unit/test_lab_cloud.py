@@ -79,9 +79,7 @@ def test_the_fleet_is_led_to_the_services(monkeypatch):
             "backup_retention": {"store": {"endpoint": "https://s3.cloud.example", "region": "default"}}
         },
         "db_verifier": {"db_verifier": {"store": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
-        "mysql_replica": {
-            "mariadb": {"backup": {"endpoint": "https://s3.cloud.example", "region": "default"}}
-        },
+        "mysql_replica": {"mariadb": {"backup": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
         "wiki": {"mediawiki": {"archive": {"endpoint": "https://s3.cloud.example", "region": "default"}}},
     }
     monkeypatch.setattr(cloud, "machine_index", lambda: ("https://index.example/simple", ""))
