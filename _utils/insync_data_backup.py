@@ -68,7 +68,7 @@ def one_of(there, kind):
 
 def counted(repository, there):
     """Return how many backups there are (dict: kind -> int) of ``there`` (dict); 0 of all, before there is any."""
-    found = [one["kind"] for one in repository.snapshots()] if repository.exists() else []
+    found = [one["kind"] for one in repository.snapshots()]
     return {kind: found.count(kind) for kind in there}
 
 
@@ -81,7 +81,6 @@ def backup(repository, there, journal):
     """
     made, failed = {}, []
     repository.prepare()
-    repository.unlock()
     for kind, how in there.items():
         begun = time.monotonic()
         try:
@@ -110,7 +109,7 @@ def _backup(repository, kind, how):
 
 def listed(repository, there, limit):
     """Return the backups (dict: kind -> list of dict: id, age_hours) of ``there`` (dict), ``limit`` (int) of each."""
-    found = repository.snapshots() if repository.exists() else []
+    found = repository.snapshots()
     now = datetime.datetime.now(datetime.UTC)
     return {
         kind: [
@@ -176,7 +175,7 @@ def restore(repository, kind, how, snapshot, journal, aside=False, test=True):
 
 
 def _snapshot(repository, kind, snapshot):
-    there = repository.snapshots(kind) if repository.exists() else []
+    there = repository.snapshots(kind)
     if not there:
         raise DataError(f"there is no backup of {kind} in {repository.address}")
     if snapshot == NEWEST:

@@ -45,7 +45,7 @@ def one(repository, keep, hours, test=True):
     keep (dict): daily, weekly, monthly. hours (float): how old the newest of all may be. test (bool): only tell.
     Raises RetentionError if there is none that is new enough, and ResticError if the repository is not whole.
     """
-    there = repository.snapshots() if repository.exists() else []
+    there = repository.snapshots()
     if not there:
         raise _Never
     age = insync_data_backup.age_hours(there[0]["time"])

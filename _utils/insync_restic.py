@@ -38,19 +38,11 @@ class Repository:
         self._secrets = {"RESTIC_PASSWORD": password, **{name: value for name, value in told.items() if value}}
 
     def prepare(self):
-        """Make the repository if there is none; return whether it was made (bool). What is there is never replaced."""
-        made = not self.exists()
-        if made:
-            self._run("init")
-        return made
-
-    def exists(self):
-        """Return whether there is a repository (bool); who may not look is told so by a ResticError."""
+        """Make the repository if there is none, and remove the locks of those who have died; nothing is replaced."""
         try:
-            self._run("cat", "config")
+            self.unlock()
         except _Missing:
-            return False
-        return True
+            self._run("init")
 
     def unlock(self):
         """Remove the locks of those who have died."""
@@ -75,8 +67,15 @@ class Repository:
         }
 
     def snapshots(self, kind=""):
-        """Return the backups (list of dict: id, kind, time, paths), the newest first; of one ``kind`` (str) if told."""
-        found = self._json("snapshots", "--host", self.host, *(["--tag", kind] if kind else []))[0] or []
+        """
+        Return the backups (list of dict: id, kind, time, paths), the newest first; of one ``kind`` (str) if told.
+
+        Before the first one there is no repository, and no backup.
+        """
+        try:
+            found = self._json("snapshots", "--host", self.host, *(["--tag", kind] if kind else []))[0] or []
+        except _Missing:
+            return []
         made = [
             {"id": one["short_id"], "kind": (one.get("tags") or [""])[0], "time": one["time"], "paths": one["paths"]}
             for one in found
@@ -100,11 +99,12 @@ class Repository:
         options = [f"--keep-{period}={keep[period]}" for period in ("daily", "weekly", "monthly")]
         options += ["--keep-last=1", "--group-by=host,tags", "--dry-run" if test else "--prune"]
         said = self._json("forget", "--host", self.host, *options)
-        return [
+        going = [
             {"id": one["short_id"], "kind": (one.get("tags") or [""])[0], "time": one["time"]}
-            for group in (said[0] if said else [])
+            for group in said[0]
             for one in group["remove"] or []
         ]
+        return sorted(going, key=lambda one: one["time"])
 
     def _json(self, verb, *words):
         lines = self._run(verb, "--json", *words).splitlines()
