@@ -148,7 +148,8 @@ def restore(repository, kind, how, snapshot, journal, aside=False, test=True):
     told = {"kind": kind, "backup": one["id"], "age_hours": round(age_hours(one["time"]), 1)}
     root = _place("restored", kind)
     with _emptied(root):
-        root.mkdir(mode=0o711)
+        root.mkdir()
+        root.chmod(0o711)
         with journal.phase("fetch", one["id"]):
             repository.restore(one["id"], root)
         copied = root / str(_place("copy", kind)).lstrip("/")
@@ -218,7 +219,8 @@ def _emptied(folder):
     """A folder that is not there before, nor afterwards: what is in it are secrets of others."""
     shutil.rmtree(folder, ignore_errors=True)
     for parent in (FOLDER, folder.parent):
-        parent.mkdir(mode=0o711, exist_ok=True)
+        parent.mkdir(exist_ok=True)
+        parent.chmod(0o711)
     try:
         yield
     finally:

@@ -132,13 +132,15 @@ def _hg(folder, target):
     """Copy each repository as a clone, which waits for who pushes, and then keeps him out."""
     there = [path for path in pathlib.Path(folder).iterdir() if (path / ".hg").is_dir()]
     made = sorted(path.name for path in there if f".{ASIDE}" not in path.name)
-    target.mkdir(mode=0o711)
-    # On the way to what its user writes.
-    target.parent.chmod(0o711)
+    target.mkdir()
+    # On the way to what its user writes; whoever calls may have another umask.
+    for folder_of_root in (target, target.parent):
+        folder_of_root.chmod(0o711)
     for name in made:
         source, had = pathlib.Path(folder, name), os.stat(pathlib.Path(folder, name))
         clone = target / name
-        clone.mkdir(mode=had.st_mode & 0o7777)
+        clone.mkdir()
+        clone.chmod(had.st_mode & 0o7777)
         os.chown(clone, had.st_uid, had.st_gid)
         # Else what is a draft there would be none here.
         words = ["--config", "phases.publish=False", "--quiet", "--noupdate", str(source), str(clone)]

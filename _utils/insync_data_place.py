@@ -61,7 +61,9 @@ def put(found, copied, root, stamp):
                 if os.path.lexists(there):
                     os.rename(there, f"{there}.{stamp}")
                     aside[str(there)] = f"{there}.{stamp}"
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not target.parent.exists():
+                target.parent.mkdir(parents=True)
+                target.parent.chmod(0o755)
             done.append(target)
             shutil.move(source, target)
         for database in _databases(found):
