@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,9 @@ AOF = "appendonlydir"
 ASIDE = "before_"
 _AOF_MANIFEST = "appendonly.aof.manifest"
 _TRIES = 20
+_AOF_TALK = re.compile(r"Start|RDB preamble is OK|\[")
+# Anything but the end of the last command missing, as it does in a copy of what is being written.
+_AOF_DAMAGE = re.compile(r"^(?!.*Expected to read|AOF analyzed: |.* is not valid[.] )")
 
 
 class CopyError(ValueError):
@@ -119,13 +123,23 @@ def check_redis(folder, name, mend=False):
     """
     Raise CopyError, with ``name`` (str), unless redis can read the append-only file in ``folder`` (pathlib.Path).
 
-    mend (bool): cut off the last command if it is not whole; never for one that is in use.
+    mend (bool): cut off the last command if half of it is missing, and nothing else is wrong; on a copy only.
     """
-    words = ["redis-check-aof", *(["--fix"] if mend else []), str(folder / _AOF_MANIFEST)]
-    done = subprocess.run(words, capture_output=True, input=b"y\n", check=False, timeout=SECONDS, cwd="/")
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).decode(errors="replace").splitlines() if line.strip()]
-        raise CopyError(f"{name}: {' '.join((said or ['redis-check-aof fails'])[-1].split())[:300]}")
+    manifest = str(folder / _AOF_MANIFEST)
+    said = _checked_aof(manifest)
+    if said and mend and not any(_AOF_DAMAGE.search(line) for line in said):
+        said = _checked_aof("--fix", manifest)
+    if said:
+        raise CopyError(f"{name}: {'; '.join(said)[-300:]}")
+
+
+def _checked_aof(*words):
+    """What is wrong (list of str), [] if nothing is."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "check": False, "cwd": "/"}
+    done = subprocess.run(["redis-check-aof", *words], input=b"y\n", timeout=SECONDS, **options)
+    lines = [" ".join(line.split()) for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
+    wrong = [line for line in lines if not line.endswith((" is valid", "diff=0")) and not _AOF_TALK.match(line)]
+    return (wrong or lines or ["redis-check-aof fails"]) if done.returncode else []
 
 
 def _hg(folder, target):

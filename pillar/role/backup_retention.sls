@@ -1,4 +1,4 @@
-# Removes backups of the database that nobody needs any more.
+# Removes backups, of the database and of all other data, that nobody needs any more.
 backup_retention:
   store:
     bucket: insync_db_backups

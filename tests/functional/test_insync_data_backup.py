@@ -354,8 +354,13 @@ def checks(monkeypatch):
         if command[0] != "redis-check-aof":
             return run(command, **options)
         asked.append(command[1:])
-        bad = "broken" in pathlib.Path(command[-1]).read_text()
-        return subprocess.CompletedProcess(command, int(bad), b"AOF analyzed\nAOF is not valid. Use --fix\n", b"")
+        file = pathlib.Path(command[-1])
+        text = file.read_text()
+        file.write_text(text.replace("cut\n", "") if "--fix" in command else text)
+        bad = "broken" in text or ("cut" in text and "--fix" not in command)
+        wrong = "AOF appendonly.aof format error" if "broken" in text else "0x e71: Expected to read 10 bytes, got 7"
+        said = f"Start to check\n{wrong}\nAOF analyzed: diff=36\nAOF is not valid. Use the --fix option.\n"
+        return subprocess.CompletedProcess(command, int(bad), said.encode() if bad else b"all is valid\n", b"")
 
     monkeypatch.setattr(insync_data_copy.subprocess, "run", check)
     return asked
@@ -365,14 +370,22 @@ def test_the_append_only_file_of_redis_comes_back(repository, tmp_path, checks):
     redis(tmp_path / "main")
     declared = {"redis": str(tmp_path / "main")}
     data.backup(repository, {"redis": declared}, Journal())
-    assert len(checks) == 1 and "--fix" in checks[0] and str(tmp_path / "insync-backup") in checks[0][-1]
+    assert len(checks) == 1 and str(tmp_path / "insync-backup") in checks[0][-1]
     with pytest.raises(data.DataError, match="there is data: .*/main/appendonlydir"):
         data.restore(repository, "redis", declared, "newest", Journal(), test=False)
     os.rename(tmp_path / "main", tmp_path / "lost")
     data.restore(repository, "redis", declared, "newest", Journal(), test=False)
     same = [(path.name, path.read_bytes()) for path in sorted((tmp_path / "main" / "appendonlydir").iterdir())]
     assert same == [(path.name, path.read_bytes()) for path in sorted((tmp_path / "lost" / "appendonlydir").iterdir())]
-    assert all("--fix" not in asked for asked in checks[1:]), "what was backed up is not changed any more"
+    assert not any("--fix" in asked for asked in checks)
+
+
+def test_of_half_a_command_at_its_end_the_copy_has_none(tmp_path, checks):
+    redis(tmp_path / "main", "file appendonly.aof.1.base.rdb seq 1 type b\ncut\n")
+    insync_data_copy.copy({"redis": str(tmp_path / "main")}, tmp_path / "copy")
+    assert [asked[0] == "--fix" for asked in checks] == [False, True]
+    assert "cut" not in (tmp_path / "copy" / "redis" / "appendonly.aof.manifest").read_text()
+    assert "cut" in (tmp_path / "main" / "appendonlydir" / "appendonly.aof.manifest").read_text()
 
 
 def test_redis_that_begins_its_file_anew_is_copied_again(tmp_path, checks, monkeypatch):
@@ -393,11 +406,11 @@ def test_redis_that_begins_its_file_anew_is_copied_again(tmp_path, checks, monke
 
 def test_a_broken_append_only_file_and_one_that_is_not_there_are_no_backup(repository, tmp_path, checks):
     redis(tmp_path / "main", "broken\n")
-    with pytest.raises(data.DataError, match="redis: .*/appendonlydir: AOF is not valid. Use --fix"):
+    with pytest.raises(data.DataError, match="redis: .*/appendonlydir: AOF appendonly.aof format error; AOF analyzed"):
         data.backup(repository, {"redis": {"redis": str(tmp_path / "main")}}, Journal())
     with pytest.raises(data.DataError, match="redis has no append-only file there"):
         data.backup(repository, {"redis": {"redis": str(tmp_path / "cache")}}, Journal())
-    assert repository.snapshots() == []
+    assert repository.snapshots() == [] and not any("--fix" in asked for asked in checks)
 
 
 def test_a_database_of_postgresql_is_made_beside_the_one_that_is_there(repository, tmp_path, monkeypatch):
