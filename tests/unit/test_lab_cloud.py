@@ -28,6 +28,7 @@ class Settings:
 
     lab = LAB_YAML
     master = "ct9"
+    backed_up = ("dev",)
     subnets = {"public": "198.51.100.0/24"}
     inventory = {"hosts": {}, "services": {}, "zones": {"redirects": []}}
 
@@ -53,7 +54,10 @@ def files(directory):
 
 def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
-        "base": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
+        "base": {
+            "acme": {"directory": "https://acme.cloud.example:14000/dir"},
+            "backup_store": {"endpoint": "https://s3.cloud.example", "region": "default"},
+        },
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
         "forum": {"misago": {"mail": {"host": "smtp.cloud.example", "port": 587}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
@@ -210,7 +214,7 @@ def container(monkeypatch):
     monkeypatch.setattr(cloud, "trust_acme", lambda settings: None)
     monkeypatch.setattr(podman, "network", lambda name: contextlib.nullcontext(found.calls.append(("enter", name))))
     monkeypatch.setattr(s3, "client", lambda: "store")
-    monkeypatch.setattr(s3, "prepare", lambda store, buckets: found.calls.append(("prepare", store, *buckets)))
+    monkeypatch.setattr(s3, "prepare", lambda store, *told: found.calls.append(("prepare", store, *told)))
     return found
 
 
@@ -247,7 +251,7 @@ def test_the_store_is_prepared_each_time_from_within_the_cloud(container, tmp_pa
     for _ in range(2):
         container.calls.clear()
         cloud.configure(Settings(), Progress(), tmp_path)
-        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", "packages", "backups")]
+        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", LAB_YAML["buckets"], ("dev",))]
 
 
 def test_every_unit_is_in_the_image_or_in_a_package_of_it():
