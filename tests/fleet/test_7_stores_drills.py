@@ -186,3 +186,23 @@ def test_no_password_is_told(fleet):
     key = s3.server_key("wiki")
     said = fleet.ok("wiki", "sh", "-c", "journalctl --no-pager; cat /var/log/salt/minion /var/lib/insync/backup/*")
     assert not any(value in said for value in (key["password"], key["s3_secret_key"]))
+
+
+@pytest.mark.full_size
+def test_redis_does_not_start_on_a_damaged_file_and_the_highstate_says_where_it_is_damaged(fleet):
+    file = "/var/lib/redis/main/appendonlydir"
+    web.redis_all(fleet, [["INCR", "web:stores"]])
+    before = kept(fleet, "redis")
+    sh(fleet, "redis", f"systemctl stop redis-server@main; cp -a {file} /var/lib/redis/main/whole")
+    try:
+        # As after some power cuts: the length was written, and what is there was not.
+        sh(fleet, "redis", f'truncate --size=+500 "$(ls {file}/*.incr.aof | tail -1)"')
+        assert fleet.run("redis", "systemctl", "start", "redis-server@main").returncode != 0
+        said = fleet.salt("redis", "state.sls_id", "redis-main-service", "redis")["redis"]
+        (state,) = [one for one in said.values() if one["__id__"] == "redis-main-service"]
+        assert state["result"] is False and "redis is not started" in state["comment"], state
+        assert "diff=500" in fleet.ok("redis", "journalctl", "-u", "redis-server@main", "-n", "30", "--no-pager")
+    finally:
+        restored = f"rm -rf {file}; mv /var/lib/redis/main/whole {file}; systemctl start redis-server@main"
+        sh(fleet, "redis", f"systemctl stop redis-server@main; {restored}")
+    fleet.eventually(lambda: kept(fleet, "redis") == before, 20)
