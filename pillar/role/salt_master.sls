@@ -11,8 +11,9 @@ survey:
 
 backup:
   salt_master:
-    # The master's keys and those of the minions that it has accepted; what lets it in where it bootstraps; the site folder;
-    # and all records: which versions and releases are current, who is the primary of a database, who did what.
-    files: [/etc/salt/pki/master, /etc/salt/bootstrap, /srv/insync/site, /var/lib/insync/*]
+    # The master's keys, those of the minions that it has accepted, and of its server's own; what lets it in where it
+    # bootstraps; the site folder; and all records: which versions and releases are current, who is the primary of a
+    # database, who did what.
+    files: [/etc/salt/pki, /etc/salt/bootstrap, /srv/insync/site, /var/lib/insync/*]
     exclude: [/var/lib/insync/backup]
     units: [salt-master.service]

@@ -30,7 +30,7 @@ def test_the_stores_that_were_asked_for_are_among_them():
     needed = {"pypi_server", "hg_server", "wiki", "forum", "sentry", "conf_server", "redis", "repos", "salt_master"}
     assert needed <= {role for role in ROLES if "none" not in of(role)[role]}
     kept = of("salt_master")["salt_master"]["files"]
-    assert {"/etc/salt/pki/master", "/srv/insync/site", "/var/lib/insync/*"} <= set(kept)
+    assert {"/etc/salt/pki", "/srv/insync/site", "/var/lib/insync/*"} <= set(kept)
 
 
 def units(compiled, server):
