@@ -120,7 +120,7 @@ def configure(settings, progress, directory=WEB_CA):
         podman.execute("cloud", "systemctl", "restart", *sorted(stale))
     trust_acme(settings)
     with podman.network("cloud"):
-        made = s3.prepare(s3.client(), settings.lab["buckets"], settings.backed_up)
+        made = s3.prepare(s3.client(), settings.lab["buckets"], settings.inventory["hosts"])
     if made:
         progress.say(f"cloud: S3 has {', '.join(made)}")
 

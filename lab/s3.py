@@ -59,7 +59,7 @@ def prepare(store, buckets, servers=()):
     Make the user and those of ``buckets`` that are missing; the store is blank each time that it starts.
 
     store: as ``client`` returns it.
-    buckets (dict): name -> what lab.yaml says. servers (list of str): those that back up their data.
+    buckets (dict): name -> what lab.yaml says. servers (iterable of str): those that may back up data.
     Returns the list of the buckets that were made. Raises LabError if the store does not come up.
     """
     wait = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1", "--retry-max-time", "60", "--max-time", "10"]

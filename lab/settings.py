@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 
-import insync_backup_keys
 import insync_inventory
 import yaml
 
@@ -68,11 +67,6 @@ class Settings:
         except insync_inventory.InventoryError as exc:
             raise LabError(str(exc)) from exc
         return insync_inventory.with_needed(self.inventory, [self.master, *(names or self.inventory["hosts"])])
-
-    @functools.cached_property
-    def backed_up(self):
-        """The servers with data that is backed up."""
-        return insync_backup_keys.servers([str(ROOT / "pillar")], self.inventory)
 
     @functools.cached_property
     def master(self):

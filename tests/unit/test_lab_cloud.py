@@ -28,7 +28,6 @@ class Settings:
 
     lab = LAB_YAML
     master = "ct9"
-    backed_up = ("dev",)
     subnets = {"public": "198.51.100.0/24"}
     inventory = {"hosts": {}, "services": {}, "zones": {"redirects": []}}
 
@@ -251,7 +250,7 @@ def test_the_store_is_prepared_each_time_from_within_the_cloud(container, tmp_pa
     for _ in range(2):
         container.calls.clear()
         cloud.configure(Settings(), Progress(), tmp_path)
-        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", LAB_YAML["buckets"], ("dev",))]
+        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", LAB_YAML["buckets"], {})]
 
 
 def test_every_unit_is_in_the_image_or_in_a_package_of_it():
