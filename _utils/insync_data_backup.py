@@ -16,7 +16,7 @@ import insync_systemd
 
 # Who may read it is root; others pass through, to what they copy themselves.
 FOLDER = pathlib.Path("/var/lib/insync-backup")
-RECORD = pathlib.Path("/var/lib/insync/backup/backups.json")
+RECORD = pathlib.Path("/var/lib/insync/backups.json")
 AREA = "backup"
 NEWEST = "newest"
 ALL = "data"

@@ -15,5 +15,5 @@ backup:
     # bootstraps; the site folder; and all records: which versions and releases are current, who is the primary of a
     # database, who did what.
     files: [/etc/salt/pki, /etc/salt/bootstrap, /srv/insync/site, /var/lib/insync/*]
-    exclude: [/var/lib/insync/backup]
+    exclude: [/var/lib/insync/backup, /var/lib/insync/backups.json]
     units: [salt-master.service]

@@ -49,4 +49,17 @@ data-backup-no-timer:
 data-backup-no-unit:
   insync_unit.absent:
     - name: data-backup
+
+data-backup-no-package:
+  insync_package.absent:
+    - pkgs: [restic]
+    - require:
+      - insync_unit: data-backup-no-unit
+
+{#- If data comes again, its hours begin anew. What was done stays in the records, and the backups in the bucket. #}
+data-backup-no-record:
+  file.absent:
+    - names: [{{ record }}, /var/cache/insync-backup, /var/lib/insync-backup]
+    - require:
+      - insync_unit: data-backup-no-unit
 {%- endif %}

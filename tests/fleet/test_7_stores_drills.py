@@ -164,7 +164,7 @@ def test_a_server_deletes_nothing_and_enters_no_others_place(fleet, store):
 
 
 def test_backups_that_are_late_are_red_and_old_ones_go_only_where_they_may(fleet):
-    record = "/var/lib/insync/backup/backups.json"
+    record = "/var/lib/insync/backups.json"
     call(fleet, "wiki", "insync.backup", "kind=wiki")
     there = json.loads(fleet.ok("wiki", "cat", record))
     late = {**there, "wiki": {**there["wiki"], "at": "2020-01-01T00:00:00+00:00"}}
@@ -184,7 +184,12 @@ def test_backups_that_are_late_are_red_and_old_ones_go_only_where_they_may(fleet
 
 def test_no_password_is_told(fleet):
     key = s3.server_key("wiki")
-    said = fleet.ok("wiki", "sh", "-c", "journalctl --no-pager; cat /var/log/salt/minion /var/lib/insync/backup/*")
+    said = fleet.ok(
+        "wiki",
+        "sh",
+        "-c",
+        "journalctl --no-pager; cat /var/log/salt/minion /var/lib/insync/backup/* /var/lib/insync/backups.json",
+    )
     assert not any(value in said for value in (key["password"], key["s3_secret_key"]))
 
 
