@@ -1,8 +1,10 @@
-"""The operators' verbs about backups of the database."""
+"""The operators' verbs about backups: of the database, and of what other services keep."""
 
 import datetime
 
 import insync_conf
+import insync_data_backup
+import insync_data_copy
 import insync_db
 import insync_db_archive
 import insync_db_backup
@@ -14,6 +16,8 @@ import insync_lock
 import insync_mariadb
 import insync_mariadb_seed
 import insync_pipe
+import insync_postgresql
+import insync_restic
 import insync_store_errors
 import insync_verb
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -28,6 +32,10 @@ _told = insync_errors.told(
     insync_conf.ConfError,
     insync_store_errors.StoreError,
     insync_lock.Held,
+    insync_data_backup.DataError,
+    insync_data_copy.CopyError,
+    insync_postgresql.DatabaseError,
+    insync_restic.ResticError,
 )
 _KINDS = (*insync_db_archive.KINDS, insync_db_archive.LOGS)
 # For a binary log that comes while a longer backup is made.
@@ -39,31 +47,36 @@ def __virtual__():
 
 
 @_told
-def backup(*more, kind="physical", test=False, **kwargs):
+def backup(*more, kind="", test=False, **kwargs):
     """
-    Back up this replica's database into the bucket, encrypted; its manifest is written last.
+    Back up what this server keeps, encrypted, into its bucket.
 
-    kind (str): physical, a copy of the files; logical, dumps by automysqlbackup; binlogs, the binary logs that are
-        closed and not there yet, after the current one was closed.
+    kind (str): on a replica physical (which it is if left out), a copy of the files; logical, dumps by automysqlbackup;
+        binlogs, the binary logs that are closed and not there yet, after the current one was closed. On every server
+        one kind of its data, by its name in pillar/role/, or ``data`` (which it is elsewhere): all of them.
     test (bool): only look whether a backup could be made.
 
-    Returns a dict: kind, bucket, and id, gtid, bytes, tables, rows, seconds, or of binary logs logs (those that were
-    put) and until (the position up to which all is there). Raises CommandExecutionError saying why there is none: this
-    server is no replica, or a stale one; the disk is full; the bucket refuses it. What was there before is untouched.
+    Returns a dict: kind, bucket, and id, gtid, bytes, tables, rows, seconds; of binary logs logs (those that were
+    put) and until (the position up to which all is there); of data, kind by kind, snapshot, bytes, added, seconds.
+    Raises CommandExecutionError saying why there is none: this server is no replica, or a stale one; the disk is full;
+    the bucket refuses it; there is no consistent copy. What was there before is untouched.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt wiki insync.backup
+        salt dev insync.backup kind=hg_server
         salt db-slave02 insync.backup
         salt db-slave02 insync.backup kind=logical
         salt db-slave02 insync.backup kind=binlogs
     """
     insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
-    if kind not in _KINDS:
-        raise SaltInvocationError(f"kind={kind}: there is {', '.join(_KINDS)}")
-    pillar = _pillar()
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    kind = kind or (insync_db_archive.PHYSICAL if _replica(pillar) else "data")
+    if not _replica(pillar) or kind not in _KINDS:
+        return _data(pillar, kind, kwargs, test)
     bucket, keys = _bucket(pillar), insync_db_backup.recipients(pillar["mariadb"]["backup"]["recipients"])
     # Of what is done all day long there is no history.
     often = kind == insync_db_archive.LOGS
@@ -75,6 +88,17 @@ def backup(*more, kind="physical", test=False, **kwargs):
             return {"kind": kind, "bucket": bucket.name, "there": len(bucket.list(f"{kind}/"))}
         make = _logs if kind == insync_db_archive.LOGS else _whole
         done |= make(kind, query, bucket, keys, journal)
+        return dict(done)
+
+
+def _data(pillar, kind, told, test):
+    repository, there = insync_data_backup.of_server(pillar, __grains__["id"])
+    wanted = insync_data_backup.chosen(there, kind, _KINDS if _replica(pillar) else ())
+    area = insync_data_backup.AREA
+    with insync_verb.called(area, "insync.backup", told, (), __grains__["id"], test) as (journal, done):
+        if test:
+            return {"bucket": repository.address, "there": insync_data_backup.counted(repository, wanted)}
+        done |= {"bucket": repository.address, **insync_data_backup.backup(repository, wanted, journal)}
         return dict(done)
 
 
@@ -134,18 +158,20 @@ def _lineage():
 @_told
 def backups(*more, limit=10, **kwargs):
     """
-    List the backups of the database that are in the bucket, the newest first, and what their verification said.
+    List the backups of this server that are in its bucket, the newest first, and what their verification said.
 
     limit (int): of each kind at most so many.
 
-    Returns a dict: bucket, physical and logical (each a list of dict: id, age_hours, gtid, bytes, server, tables,
-    verified), binlogs (list of dict: server, lineage, logs, missing). A backup without a manifest does not exist.
+    Returns a dict, on a replica: bucket, physical and logical (each a list of dict: id, age_hours, gtid, bytes, server,
+    tables, verified), binlogs (list of dict: server, lineage, logs, missing); a backup without a manifest does not
+    exist. Of other data: bucket, data (dict: kind -> list of dict: id, age_hours).
     Raises CommandExecutionError if the bucket cannot be read.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt wiki insync.backups
         salt db-slave02 insync.backups
         salt db-slave02 insync.backups limit=1
     """
@@ -153,7 +179,11 @@ def backups(*more, limit=10, **kwargs):
     insync_verb.refuse(kwargs, ("limit",))
     if not str(limit).isdigit() or int(limit) < 1:
         raise SaltInvocationError(f"limit={limit}: is not a number above 0")
-    bucket = _bucket(_pillar())
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    if not _replica(pillar):
+        repository, there = insync_data_backup.of_server(pillar, __grains__["id"])
+        return {"bucket": repository.address, "data": insync_data_backup.listed(repository, there, int(limit))}
+    bucket = _bucket(pillar)
     logs = [
         {"server": server, "lineage": lineage, "logs": len(found), "missing": insync_db_archive.gaps(found)}
         for (server, lineage), found in sorted(insync_db_archive.logs(bucket).items())
@@ -178,11 +208,8 @@ def _summary(bucket, kind, backup):
     }
 
 
-def _pillar():
-    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
-    if "mariadb" not in pillar or "backup" not in pillar["mariadb"]:
-        raise CommandExecutionError("this server has nothing to do with backups of the database")
-    return pillar
+def _replica(pillar):
+    return "mariadb" in pillar and "backup" in pillar["mariadb"]
 
 
 def _bucket(pillar):

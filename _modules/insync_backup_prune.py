@@ -1,11 +1,13 @@
-"""The operators' verb that removes old backups of the database, on the server that has the key for it."""
+"""The operators' verb that removes old backups, on the server that has the key for it."""
 
 import insync_conf
+import insync_data_retention
 import insync_db_archive
 import insync_db_retention
 import insync_errors
 import insync_fresh_pillar
 import insync_lock
+import insync_restic
 import insync_store_errors
 import insync_verb
 from salt.exceptions import CommandExecutionError
@@ -14,7 +16,9 @@ __virtualname__ = "insync"
 
 _told = insync_errors.told(
     insync_db_archive.ArchiveError,
+    insync_data_retention.RetentionError,
     insync_db_retention.RetentionError,
+    insync_restic.ResticError,
     insync_conf.ConfError,
     insync_store_errors.StoreError,
     insync_lock.Held,
@@ -28,15 +32,19 @@ def __virtual__():
 @_told
 def prune_backups(*more, test=True, **kwargs):
     """
-    Remove the backups of the database, and the binary logs, that nobody needs any more.
+    Remove the backups that nobody needs any more: of the database with its binary logs, and of every server's data.
 
     The last of each of so many days, weeks and months stays, and always the newest of each kind and the newest that was
     restored and found good, with all binary logs since then.
 
+    Of a server's data the same, and never the newest of a kind. Where a server has made none lately, or its backups are
+    not whole, nothing of its is removed; all others have their turn.
+
     test (bool): only tell which would go. It does so unless ``test=False`` is said.
 
-    Returns a dict: bucket, removed (list of the keys that went, or would go). Raises CommandExecutionError if no backup
-    was found good lately: then nothing is removed.
+    Returns a dict: bucket, removed (list of the keys that went, or would go), data (server -> list of dict: id, kind,
+    time). Raises CommandExecutionError if of the database no backup was found good lately: then none of it is removed;
+    and naming each server whose data is not backed up as it should be.
 
     CLI Example:
 
@@ -50,15 +58,24 @@ def prune_backups(*more, test=True, **kwargs):
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
     if "backup_retention" not in pillar:
         raise CommandExecutionError("this server has no key to remove backups")
+    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, (), __grains__["id"], test)
+    with run as (journal, done):
+        done["data"], failed = insync_data_retention.prune(pillar, journal, test)
+        try:
+            done |= _database(pillar, test)
+        except (insync_db_retention.RetentionError, insync_store_errors.StoreError) as exc:
+            failed.insert(0, f"the database: {exc}")
+        if failed:
+            raise insync_data_retention.RetentionError("; ".join(failed))
+        return dict(done)
+
+
+def _database(pillar, test):
     declared, where = pillar["backup_retention"], pillar["backup_retention"]["store"]
     named = {"access": where["access_key"], "secret": where["secret_key"]}
     keys = insync_conf.resolve(named, {}, pillar["secrets"])
     bucket = insync_db_archive.store(where, keys["access"], keys["secret"])
-    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, (), __grains__["id"], test)
-    with run as (_, done):
-        done |= {"bucket": bucket.name, "removed": []}
-        for key in insync_db_retention.plan(bucket, declared["keep"], declared["hours"]):
-            if not test:
-                bucket.delete(key)
-            done["removed"].append(key)
-        return dict(done)
+    going = insync_db_retention.plan(bucket, declared["keep"], declared["hours"])
+    for key in going if not test else ():
+        bucket.delete(key)
+    return {"bucket": bucket.name, "removed": list(going)}

@@ -1,10 +1,12 @@
-"""The operators' verb that brings the database back from its backups."""
+"""The operators' verb that brings the database, or what another service keeps, back from its backups."""
 
 import datetime
 import pathlib
 import shutil
 
 import insync_conf
+import insync_data_backup
+import insync_data_copy
 import insync_db
 import insync_db_archive
 import insync_db_backup
@@ -16,7 +18,10 @@ import insync_lock
 import insync_mariadb
 import insync_mariadb_seed
 import insync_pipe
+import insync_postgresql
+import insync_restic
 import insync_store_errors
+import insync_systemd
 import insync_verb
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -34,6 +39,11 @@ _told = insync_errors.told(
     insync_conf.ConfError,
     insync_store_errors.StoreError,
     insync_lock.Held,
+    insync_data_backup.DataError,
+    insync_data_copy.CopyError,
+    insync_postgresql.DatabaseError,
+    insync_restic.ResticError,
+    insync_systemd.UnitError,
 )
 
 
@@ -42,35 +52,47 @@ def __virtual__():
 
 
 @_told
-def backup_restore(*more, identity, backup="newest", until="", database="", test=True, **kwargs):
+def backup_restore(
+    *more, kind="", backup="newest", test=True, aside=False, identity="", until="", database="", **kwargs
+):
     """
-    Restore a physical backup on this replica, and what happened after it up to a moment, by the binary logs.
+    Restore a backup: on a replica the database, up to a moment; on any server a kind of its data.
+
+    kind (str): the kind of data, as ``insync.backups`` lists them; left out, or ``physical``, for the database.
+    backup (str): its id, as ``insync.backups`` lists them.
+    test (bool): only tell the plan. It does so unless ``test=False`` is said.
+    aside (bool): of data, move what is there aside, beside what is restored. Nothing is ever removed.
+
+    Of data: where data is, it refuses without ``aside=True``. The backup is fetched and looked at before, its units are
+    stopped only while it is put in place; where that fails everything is as it was before. Of the database:
 
     identity (str): file with a private key of age that can read the backup; keep it in /run, and remove it afterwards.
-    backup (str): its id, as ``insync.backups`` lists them.
     until (str): the last GTID that counts, or the time before which (``"2026-03-02 12:00:00"``, UTC); all if left out.
     database (str): restore this one only, as a dump in a file; the server here goes on untouched.
-    test (bool): only tell the plan. It does so unless ``test=False`` is said.
 
     Without ``database`` the server's data is replaced, if nothing is there: where data is it refuses, and nothing was
     changed. All that can go wrong has gone wrong before that. The server stays closed for writes; the highstate, or
     ``salt-run insync.failover_db``, says what becomes of it.
 
     Returns a dict: backup, gtid, until (where the logs led), logs, target, seconds; in test mode of the plan backup,
-    gtid, logs, target, bytes. Raises CommandExecutionError with the stage, as ``insync.backup_verify`` does.
+    gtid, logs, target, bytes. Of data: kind, backup, age_hours, targets, and there (the plan: where data is), or aside
+    (from -> to) and seconds. Raises CommandExecutionError with the stage, as ``insync.backup_verify`` does.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt wiki insync.backup_restore kind=wiki
+        salt wiki insync.backup_restore kind=wiki aside=True test=False
         salt db-slave02 insync.backup_restore identity=/run/ops.key
         salt db-slave02 insync.backup_restore identity=/run/ops.key test=False
         salt db-slave02 insync.backup_restore identity=/run/ops.key database=insync until=0-172818705-4711 test=False
     """
     insync_verb.nothing_more(more)
-    test = insync_verb.flag(test=test)
-    key = _key(identity)
-    bucket = _bucket()
+    test, aside = insync_verb.flag(test=test), insync_verb.flag(aside=aside)
+    if kind not in ("", insync_db_archive.PHYSICAL):
+        return _data(kind, backup, aside, test, kwargs)
+    bucket, key = _bucket(), _key(identity)
     with insync_verb.called(insync_db.AREA, "insync.backup_restore", kwargs, (), __grains__["id"], test) as run:
         manifest, items, plan = _plan(bucket, backup, until, database)
         if test:
@@ -79,7 +101,19 @@ def backup_restore(*more, identity, backup="newest", until="", database="", test
         return dict(run[1])
 
 
+def _data(kind, backup, aside, test, told):
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    repository, there = insync_data_backup.of_server(pillar, __grains__["id"])
+    how = insync_data_backup.one_of(there, kind)
+    area, verb = insync_data_backup.AREA, "insync.backup_restore"
+    with insync_verb.called(area, verb, told, (), __grains__["id"], test) as (journal, done):
+        done |= insync_data_backup.restore(repository, kind, how, backup, journal, aside, test)
+        return dict(done)
+
+
 def _key(identity):
+    if not identity:
+        raise SaltInvocationError("identity=FILE: with which private key? Of other data: kind=...")
     lines = pathlib.Path(identity).read_text(encoding="ascii", errors="replace").splitlines()
     keys = [line for line in lines if line.startswith("AGE-SECRET-KEY-")]
     if not keys:

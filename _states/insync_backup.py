@@ -1,4 +1,4 @@
-"""Backups of the database that are as new as they have to be."""
+"""Backups that are as new as they have to be."""
 
 import pathlib
 
@@ -34,6 +34,6 @@ def fresh(name, hours):
     except (OSError, ValueError, KeyError) as exc:
         return {**ret, "result": False, "comment": f"it cannot be known how old the backups are: {exc}"}
     if stale:
-        remedy = "see 'journalctl -u mariadb-backup@*', and 'salt-call insync.backup kind=...'"
+        remedy = "see 'journalctl -u data-backup -u mariadb-backup@*', and 'salt-call insync.backup kind=...'"
         return {**ret, "result": False, "comment": f"{'; '.join(stale)}; {remedy}"}
     return ret

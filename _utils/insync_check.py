@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import insync_backup_keys
 import insync_check_roles
 import insync_hg
 import insync_inventory
@@ -52,6 +53,7 @@ def _site_problems(inventory, known, roots):
         found += _surplus(roots, insync_secrets.folder(environment), [role for role in required if role in known])
     found += _surplus(roots, insync_releases.FOLDER, apps)
     found += insync_tls.problems(inventory, roots[-1])
+    found += insync_backup_keys.problems(roots, inventory)
     return found or _role_problems(roots, inventory)
 
 

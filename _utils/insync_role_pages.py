@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import insync_data_declared
 import insync_inventory
 import yaml
 
@@ -46,6 +47,7 @@ def declared(inventory, pillar, role):
         *((f"`{name}`", _service(service)) for name, service in own.items()),
         ("is a client of", _code(used)),
         *((f"secret `{key}`", what) for key, what in secrets.items()),
+        *((f"backup `{kind}`", _data(what)) for kind, what in tunables.get("backup", {}).items()),
         ("tunables", f"{_code(tunables)} in `pillar/role/{role}.sls`" if tunables else ""),
     ]
     lines = [f"| {name} | {_cell(text)} |" for name, text in rows if text]
@@ -62,6 +64,14 @@ def _service(service):
     names = [f"`{name}`" for name in insync_inventory.all_names(service)]
     where = f"{service['protocol']}/{service['port']} of `{service['unit']}`, {service['network']}"
     return f"{where}, for {', '.join(clients)}" + (f"; {', '.join(names)}" if names else "")
+
+
+def _data(what):
+    if "none" in what:
+        return f"none: {what['none']}"
+    found = {name: [what[name]] if isinstance(what[name], str) else what[name] for name in what}
+    texts = [f"{name} {_code(found[name])}" for name in insync_data_declared.ENGINES if name in found]
+    return ", ".join(texts) + (f"; without {_code(found['exclude'])}" if "exclude" in found else "")
 
 
 def _code(names):

@@ -62,7 +62,7 @@ def pillar(lab):
     # Nobody has to wait until other name servers have heard of a record.
     dns |= {"algorithm": UPDATES_ALGORITHM.upper(), "propagation_seconds": 1}
     return {
-        "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}},
+        "base": {"acme": {"directory": f"https://{acme}:{ACME_PORT}/dir"}, "backup_store": where},
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": smtp, "port": SMTP_PORT}}}}},
         "backup_retention": {"backup_retention": {"store": where}},
         "db_verifier": {"db_verifier": {"store": where}},
@@ -120,7 +120,7 @@ def configure(settings, progress, directory=WEB_CA):
         podman.execute("cloud", "systemctl", "restart", *sorted(stale))
     trust_acme(settings)
     with podman.network("cloud"):
-        made = s3.prepare(s3.client(), settings.lab["buckets"])
+        made = s3.prepare(s3.client(), settings.lab["buckets"], settings.inventory["hosts"])
     if made:
         progress.say(f"cloud: S3 has {', '.join(made)}")
 

@@ -1,5 +1,6 @@
 """The object store of insync-cloud: radosgw with the buckets that lab.yaml declares, and nginx in front of it."""
 
+import hashlib
 import json
 
 import yaml
@@ -53,12 +54,12 @@ def client():
     )
 
 
-def prepare(store, buckets):
+def prepare(store, buckets, servers=()):
     """
     Make the user and those of ``buckets`` that are missing; the store is blank each time that it starts.
 
     store: as ``client`` returns it.
-    buckets (dict): name -> what lab.yaml says.
+    buckets (dict): name -> what lab.yaml says. servers (iterable of str): those that may back up data.
     Returns the list of the buckets that were made. Raises LabError if the store does not come up.
     """
     wait = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1", "--retry-max-time", "60", "--max-time", "10"]
@@ -70,7 +71,49 @@ def prepare(store, buckets):
         store.create_bucket(Bucket=name, ACL="public-read" if "public" in buckets[name] else "private")
         if "writers" in buckets[name]:
             _let_write(store, name, buckets[name]["writers"], buckets[name].get("removers", []))
+        if "keepers" in buckets[name]:
+            _let_servers(store, name, servers, buckets[name]["keepers"])
     return missing
+
+
+def server_key(server):
+    """Return what ``server`` (str) backs its data up with: password, s3_access_key, s3_secret_key."""
+    return {
+        "password": f"lab backup \"of\" {server} '#1' \\ $x ü",
+        "s3_access_key": f"LABBACKUP{server.upper().replace('-', '')}",
+        "s3_secret_key": f"lab/s3+backup/{hashlib.sha256(server.encode()).hexdigest()[:16]}",
+    }
+
+
+def _let_servers(store, bucket, servers, keepers):
+    """
+    Let each of ``servers`` (list of str) read and write below its own name, and delete nothing there but its locks.
+
+    The names of others, which are checksums, it may list: who may not is told of a missing object that it is forbidden.
+    keepers (list of str): the roles that, with a key of their own, write and delete everywhere in ``bucket`` (str).
+    """
+    whole = f"arn:aws:s3:::{bucket}"
+    statements = []
+    for server in servers:
+        key = server_key(server)
+        _user(f"backup-{server}", key["s3_access_key"], key["s3_secret_key"])
+        principal, own = {"AWS": [f"arn:aws:iam:::user/backup-{server}"]}, f"{whole}/{server}"
+        for actions, resource in (
+            (["s3:ListBucket"], whole),
+            (["s3:GetObject", "s3:PutObject"], f"{own}/*"),
+            (["s3:DeleteObject"], f"{own}/locks/*"),
+        ):
+            statements.append({"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": [resource]})
+    principal = {"AWS": [f"arn:aws:iam:::user/{role}" for role in keepers]}
+    for actions, resource in (
+        (["s3:ListBucket"], whole),
+        (["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{whole}/*"),
+    ):
+        statements.append({"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": [resource]})
+    for role in keepers:
+        _make_user(role, role)
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    store.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
 def _let_write(store, bucket, writers, removers):
@@ -113,9 +156,16 @@ def _listed(store):
 def _make_user(name, role):
     """Make the user ``name``, whose key is among the secrets of ``role``."""
     secrets = yaml.safe_load((LAB / "fake_secrets.yaml").read_text(encoding="utf-8"))[role]
-    keys = ["--access-key", secrets["s3_access_key"], "--secret-key", secrets["s3_secret_key"]]
+    _user(name, secrets["s3_access_key"], secrets["s3_secret_key"])
+
+
+def _user(name, access, secret):
+    keys = ["--access-key", access, "--secret-key", secret]
     command = ["radosgw-admin", "user", "create", "--uid", name, "--display-name", name, *keys]
-    podman.execute("cloud", *command, what="cloud: radosgw-admin user create")
+    done = podman.execute("cloud", *command, check=False)
+    # One may have something to do in several buckets.
+    if done.returncode and f"user: {name} exists" not in done.stderr:
+        raise LabError(f"cloud: radosgw-admin user create: {done.stderr.strip()[-300:]}")
 
 
 _NGINX = """\

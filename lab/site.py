@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import insync_backup_keys
 import insync_hg
 import insync_inventory
 import insync_releases
@@ -11,7 +12,7 @@ import insync_settings
 import insync_tls
 import yaml
 
-from lab import age, cloud, pgp, shell, standins
+from lab import age, cloud, pgp, s3, shell, standins
 from lab.paths import LAB, ROOT
 from lab.settings import digest
 
@@ -44,13 +45,16 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
     inventory = insync_inventory.load(ROOT / "pillar" / "inventory")
     releases, secrets = _releases(inventory, lab), _secrets(inventory, fakes, wanted)
     repositories = _repositories(keys, lab["repositories"])
+    # Of all servers: a role with data may move to any of them.
+    backups = {host: s3.server_key(host) for host in inventory["hosts"]}
     gpg = _gpg_home(keys / "gpgkeys")
     try:
-        stamp = digest(operators, repositories, settings, secrets, releases, _certificates(keys))
+        stamp = digest(operators, repositories, settings, secrets, releases, backups, _certificates(keys))
         if (directory / STAMP).exists() and (directory / STAMP).read_text(encoding="utf-8") == stamp:
             return
         shutil.rmtree(directory / insync_secrets.FOLDER, ignore_errors=True)
         shutil.rmtree(directory / insync_releases.FOLDER, ignore_errors=True)
+        shutil.rmtree(directory / insync_backup_keys.FOLDER, ignore_errors=True)
         (directory / insync_releases.FOLDER).mkdir(parents=True)
         _dump(directory / "operators.yaml", {"operators": operators})
         _dump(directory / insync_hg.FILE, {"repositories": repositories})
@@ -62,6 +66,10 @@ def write(directory, keys, required=ROOT / "pillar" / "secrets" / "required.yaml
             folder.mkdir(exist_ok=True)
             for role, values in roles.items():
                 _dump(folder / f"{role}.yaml", {key: _encrypt(gpg, value) for key, value in values.items()})
+        (directory / insync_backup_keys.FOLDER).mkdir()
+        for host, values in backups.items():
+            encrypted = {key: _encrypt(gpg, value) for key, value in values.items()}
+            _dump(directory / insync_backup_keys.FOLDER / f"{host}.yaml", encrypted)
         for name in ("gpgkeys", insync_tls.FOLDER):
             shutil.rmtree(directory / name, ignore_errors=True)
             shutil.copytree(keys / name, directory / name, ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))

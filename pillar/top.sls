@@ -3,7 +3,7 @@
 
 import insync_inventory
 
-PARTS = ["inventory", "release", "operators", "hg", "secrets", "tls", "first_releases"]
+PARTS = ["inventory", "release", "operators", "hg", "secrets", "backup", "tls", "first_releases"]
 
 
 def run():

@@ -1,4 +1,4 @@
-# Removes backups of the database that nobody needs any more.
+# Removes backups, of the database and of all other data, that nobody needs any more.
 backup_retention:
   store:
     bucket: insync_db_backups
@@ -13,3 +13,6 @@ backup_retention:
   hours: 50
   # When, as systemd writes times.
   time: '*-*-* 07:00'
+
+backup:
+  backup_retention: {none: it keeps nothing}

@@ -9,3 +9,6 @@ beanstalkd:
   binlog_max: 1G
   # A job, or a mail in the outbox, that waits for longer is a problem.
   late_seconds: 1800
+
+backup:
+  beanstalkd: {none: 'a copy of the queue is old at once, and restored it would send mails a second time'}

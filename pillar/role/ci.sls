@@ -34,3 +34,6 @@ sites:
     service: ci
     template: ci/files/site.conf.j2
     http_template: ci/files/http.conf.j2
+
+backup:
+  ci: {none: 'what is known of builds is not needed to build, and what they made is on the package index'}

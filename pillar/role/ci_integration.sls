@@ -23,3 +23,6 @@ sites:
     service: ci-integration
     template: ci/files/site.conf.j2
     http_template: ci/files/http.conf.j2
+
+backup:
+  ci_integration: {none: what is known of builds is not needed to build}

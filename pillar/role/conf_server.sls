@@ -78,3 +78,8 @@ current_versions:
   # The conf of which application tells them, and where that answers clients.
   namespace: web
   told_at: /api/current-versions
+
+backup:
+  conf_server:
+    sqlite: [/var/lib/insync-conf-server/conf.db]
+    units: [conf_server.service]

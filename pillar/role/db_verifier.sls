@@ -12,3 +12,6 @@ db_verifier:
   time: '*-*-* 05:00'
   hours: {verified: 26}
   memory_max: 1G
+
+backup:
+  db_verifier: {none: it keeps nothing}

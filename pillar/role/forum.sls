@@ -33,3 +33,16 @@ sites:
     service: forum-https
     template: misago/files/site.conf.j2
     http_template: misago/files/http.conf.j2
+
+backup:
+  forum:
+    # Only where this is the engine: what another one keeps has to be declared with it.
+    when: [forum, engine, misago]
+    postgresql: misago
+    files: [/var/lib/misago/media]
+    units: [misago.service, misago-worker.service]
+    # What it remembers of another state of the database.
+    after: [redis-cli, -s, /run/misago-redis/redis.sock, -n, '1', flushdb]
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

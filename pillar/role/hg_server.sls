@@ -16,3 +16,11 @@ sites:
     service: hg-https
     template: hg/files/site.conf.j2
     http_template: hg/files/http.conf.j2
+
+backup:
+  hg_server:
+    hg: /srv/hg
+    units: [hgweb.socket, hgweb.service]
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

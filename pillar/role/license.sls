@@ -12,3 +12,6 @@ apps:
     smoke: [/version]
     settings: {namespace: license}
     memory_max: 256M
+
+backup:
+  license: {none: what it knows is in the database}

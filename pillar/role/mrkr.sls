@@ -19,3 +19,9 @@ sites:
   mrkr:
     service: mrkr-https
     template: app/files/site.conf.j2
+
+backup:
+  mrkr: {none: it keeps nothing}
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

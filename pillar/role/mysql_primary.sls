@@ -22,3 +22,6 @@ mariadb:
       role: periodic_mailer
       grants: {insync: [SELECT], insync_digest: [SELECT, INSERT], insync_outbox: [INSERT]}
     replica: {role: mysql_replica, grants: {'*': [REPLICATION SLAVE]}}
+
+backup:
+  mysql_primary: {none: 'its replica makes the backups, of kinds of their own'}

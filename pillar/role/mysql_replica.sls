@@ -14,3 +14,6 @@ mariadb:
     times: {physical: '*-*-* 01:30', logical: '*-*-* 03:30', binlogs: '*-*-* *:0/5'}
     # Older than so many hours the last good one is an error of the highstate.
     hours: {physical: 26, logical: 26, binlogs: 1}
+
+backup:
+  mysql_replica: {none: 'the database has kinds of its own: physical, logical and binlogs'}

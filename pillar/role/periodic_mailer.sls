@@ -12,3 +12,6 @@ apps:
     memory_max: 128M
     # It says that it makes progress; one that does not is restarted.
     watchdog: 1min
+
+backup:
+  periodic_mailer: {none: what it knows is in the database and in redis}

@@ -23,3 +23,11 @@ sites:
     service: pypi
     template: devpi/files/site.conf.j2
     http_template: devpi/files/http.conf.j2
+
+backup:
+  pypi_server:
+    sqlite: [/var/lib/devpi/server/.sqlite]
+    files: [/var/lib/devpi/server]
+    # Its database is copied by itself; what is the public index's comes again from there.
+    exclude: [/var/lib/devpi/server/.sqlite*, /var/lib/devpi/server/+files/root]
+    units: [devpi.service]

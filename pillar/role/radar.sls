@@ -19,3 +19,6 @@ sites:
   radar:
     service: radar
     template: app/files/site.conf.j2
+
+backup:
+  radar: {none: 'it keeps nothing, as far as is known'}

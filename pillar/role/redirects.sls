@@ -14,3 +14,9 @@ acme:
   dns:
     provider: digitalocean
     propagation_seconds: 30
+
+backup:
+  redirects: {none: they are in the inventory}
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

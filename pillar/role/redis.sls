@@ -27,3 +27,9 @@ redis:
       memory_max: 384M
       users:
         license: [ping, get, set]
+
+backup:
+  redis:
+    # Of the instance main; the other one keeps nothing.
+    redis: /var/lib/redis/main
+    units: [redis-server@main.service]

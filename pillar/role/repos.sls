@@ -38,3 +38,7 @@ repos:
     secret_key: {secret: 'repos:s3_secret_key'}
     # True for a store that cannot write on a condition: then nobody else may publish.
     single_writer: False
+
+backup:
+  repos:
+    files: [/srv/repos]

@@ -8,3 +8,12 @@ salt_master:
 survey:
   known:
     /srv/insync: the checkouts that bootstrap/ct1 deploys, of which the newest is in use
+
+backup:
+  salt_master:
+    # The master's keys, those of the minions that it has accepted, and of its server's own; what lets it in where it
+    # bootstraps; the site folder; and all records: which versions and releases are current, who is the primary of a
+    # database, who did what.
+    files: [/etc/salt/pki, /etc/salt/bootstrap, /srv/insync/site, /var/lib/insync/*]
+    exclude: [/var/lib/insync/backup, /var/lib/insync/backups.json]
+    units: [salt-master.service]

@@ -16,3 +16,8 @@ sites:
   sentry:
     service: sentry
     template: bugsink/files/site.conf.j2
+
+backup:
+  sentry:
+    sqlite: [/var/lib/bugsink/db.sqlite3, /var/lib/bugsink/snappea.sqlite3]
+    units: [bugsink.service, bugsink-snappea.service]

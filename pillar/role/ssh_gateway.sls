@@ -13,3 +13,6 @@ fail2ban:
   # Addresses that are never shut out, beside the fleet's own ones: an office's, for example.
   never: []
   memory_max: 192M
+
+backup:
+  ssh_gateway: {none: it keeps nothing}

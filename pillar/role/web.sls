@@ -14,3 +14,6 @@ apps:
     writes: {path: /signup, form: {email: database-check@insynchq.com}, good: [201, 409]}
     settings: {namespace: web}
     memory_max: 512M
+
+backup:
+  web: {none: 'what it knows is in the database, in redis and in the queue'}

@@ -11,3 +11,9 @@ haproxy:
   # For so long a browser that was here once asks by https only.
   hsts_seconds: 31536000
   memory_max: 512M
+
+backup:
+  web_lb: {none: it keeps nothing}
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

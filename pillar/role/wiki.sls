@@ -27,3 +27,12 @@ sites:
     service: wiki-https
     template: mediawiki/files/site.conf.j2
     http_template: mediawiki/files/http.conf.j2
+
+backup:
+  wiki:
+    sqlite: [/var/lib/mediawiki/data/wiki.sqlite]
+    files: [/var/lib/mediawiki/images]
+    units: [mediawiki.service]
+  # The account at the authority, and what it has issued: it issues only so many in a week.
+  certificates:
+    files: [/etc/letsencrypt]

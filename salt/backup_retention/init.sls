@@ -1,4 +1,4 @@
-{#- Removes old backups of the database every day; no server that makes them has a key for that. -#}
+{#- Removes old backups every day; no server that makes them has a key for that. -#}
 {%- from 'backup_retention/map.jinja' import time with context %}
 
 backup-retention-unit:

@@ -113,6 +113,7 @@ redis-{{ name }}-service:
     - name: redis-server@{{ name }}
     - require:
       - file: redis-begin-append-only
+      - file: redis-check
       - file: redis-{{ name }}-data
       - insync_redis: redis-adopted
     - watch:

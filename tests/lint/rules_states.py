@@ -161,8 +161,8 @@ def tunables_are_read(tree):
             if not maps and not verbs:
                 found.append(f"{name}: {key}: no map.jinja and no verb reads it")
                 continue
-            # The applications and the sites are many of one kind: what each of them says of itself counts.
-            many = key in ("apps", "sites")
+            # The applications, sites and data are many of one kind: what each of them says of itself counts.
+            many = key in ("apps", "backup", "sites")
             items = [item for one in values.values() for item in one] if many else _keys(values)
             unused = [item for item in items if not _used(item, text) and f'["{item}"]' not in verbs]
             found += [f"{name}: {key}.{item}: not used" for item in unused]

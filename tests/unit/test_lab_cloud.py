@@ -53,7 +53,10 @@ def files(directory):
 
 def test_the_fleet_is_led_to_the_services(monkeypatch):
     assert cloud.pillar(LAB_YAML) == {
-        "base": {"acme": {"directory": "https://acme.cloud.example:14000/dir"}},
+        "base": {
+            "acme": {"directory": "https://acme.cloud.example:14000/dir"},
+            "backup_store": {"endpoint": "https://s3.cloud.example", "region": "default"},
+        },
         "conf_server": {"conf": {"namespaces": {"mailer": {"smtp": {"host": "smtp.cloud.example", "port": 587}}}}},
         "forum": {"misago": {"mail": {"host": "smtp.cloud.example", "port": 587}}},
         "pypi_server": {"devpi": {"proxy": "http://proxy.cloud.example:8888"}},
@@ -210,7 +213,7 @@ def container(monkeypatch):
     monkeypatch.setattr(cloud, "trust_acme", lambda settings: None)
     monkeypatch.setattr(podman, "network", lambda name: contextlib.nullcontext(found.calls.append(("enter", name))))
     monkeypatch.setattr(s3, "client", lambda: "store")
-    monkeypatch.setattr(s3, "prepare", lambda store, buckets: found.calls.append(("prepare", store, *buckets)))
+    monkeypatch.setattr(s3, "prepare", lambda store, *told: found.calls.append(("prepare", store, *told)))
     return found
 
 
@@ -247,7 +250,7 @@ def test_the_store_is_prepared_each_time_from_within_the_cloud(container, tmp_pa
     for _ in range(2):
         container.calls.clear()
         cloud.configure(Settings(), Progress(), tmp_path)
-        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", "packages", "backups")]
+        assert container.calls[-2:] == [("enter", "cloud"), ("prepare", "store", LAB_YAML["buckets"], {})]
 
 
 def test_every_unit_is_in_the_image_or_in_a_package_of_it():

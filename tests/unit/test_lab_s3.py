@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 
 import botocore.exceptions
 import pytest
@@ -70,8 +71,11 @@ def store(monkeypatch):
 
     def execute(server, *command, **options):
         if command[:3] == ("radosgw-admin", "user", "create"):
-            found.refuses = None
-            found.users.append(command[command.index("--uid") + 1])
+            found.refuses, name = None, command[command.index("--uid") + 1]
+            there = name in found.users
+            found.users += [] if there else [name]
+            return subprocess.CompletedProcess(command, int(there), "", f"user: {name} exists" if there else "")
+        return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(podman, "execute", execute)
     return found
@@ -105,6 +109,39 @@ def test_who_removes_writes_nothing(store):
         allowed.setdefault(one["Principal"]["AWS"][0].rpartition("/")[2], set()).update(one["Action"])
     assert allowed["wiki"] == {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
     assert allowed["backup_retention"] == {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"}
+
+
+def allowed(policy):
+    """{(user, resource): actions} of a bucket's policy."""
+    found = {}
+    for one in policy["Statement"]:
+        for principal in one["Principal"]["AWS"]:
+            user = principal.rpartition("/")[2]
+            found.setdefault((user, one["Resource"][0].rpartition(":")[2]), set()).update(one["Action"])
+    return found
+
+
+def test_a_server_writes_below_its_own_name_and_deletes_its_locks_alone(store):
+    buckets = {"old": {"writers": [], "removers": ["backup_retention"]}}
+    buckets["data"] = {"keepers": ["backup_retention"]}
+    assert s3.prepare(store, buckets, ["wiki", "dev"]) == ["old", "data"]
+    assert store.users == [s3.USER, "backup_retention", "backup-wiki", "backup-dev"]
+    everything = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    assert allowed(store.policies["data"]) == {
+        ("backup-wiki", "data"): {"s3:ListBucket"},
+        ("backup-wiki", "data/wiki/*"): {"s3:GetObject", "s3:PutObject"},
+        ("backup-wiki", "data/wiki/locks/*"): {"s3:DeleteObject"},
+        ("backup-dev", "data"): {"s3:ListBucket"},
+        ("backup-dev", "data/dev/*"): {"s3:GetObject", "s3:PutObject"},
+        ("backup-dev", "data/dev/locks/*"): {"s3:DeleteObject"},
+        ("backup_retention", "data"): {"s3:ListBucket"},
+        ("backup_retention", "data/*"): everything,
+    }
+
+
+def test_two_servers_share_no_key():
+    one, other = s3.server_key("wiki"), s3.server_key("dev")
+    assert one.keys() == other.keys() and not set(one.values()) & set(other.values())
 
 
 def test_a_store_that_refuses_for_another_reason_is_an_error(store):

@@ -4,11 +4,12 @@ import pathlib
 import shutil
 import subprocess
 
+import insync_backup_keys
 import insync_inventory
 import insync_tls
 import yaml
 
-from lab import site
+from lab import s3, site
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REQUIRED = "base:\n  console_password_hash: why it is there\n"
@@ -85,6 +86,19 @@ def test_the_servers_have_certificates_that_outlive_the_site_folder(tmp_path):
     site.write(directory, keys, required)
     assert (directory / site.STAMP).read_text() != stamp, "a new certificate has to be deployed"
     assert insync_tls.problems(inventory, directory) == []
+
+
+def test_every_server_has_a_key_of_its_own_for_the_data_that_may_come_to_it(tmp_path):
+    required = tmp_path / "required.yaml"
+    required.write_text(REQUIRED)
+    directory = tmp_path / "site"
+    site.write(directory, tmp_path / "keys", required)
+    inventory, roots = insync_inventory.load(ROOT / "pillar" / "inventory"), [str(ROOT / "pillar"), str(directory)]
+    assert insync_backup_keys.problems(roots, inventory) == []
+    found = {path.stem for path in (directory / "backups").iterdir()}
+    assert found == set(inventory["hosts"]) > set(insync_backup_keys.servers(roots, inventory))
+    password = insync_backup_keys.of_host(roots, inventory, "wiki")["backup"]["password"]
+    assert decrypted(directory, password) == s3.server_key("wiki")["password"]
 
 
 def test_settings_of_the_lab_and_of_its_cloud_are_one():

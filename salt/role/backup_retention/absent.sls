@@ -1,3 +1,3 @@
-# Another server removes old backups of the Insync database now.
+# Another server removes old backups now.
 include:
   - backup_retention.absent

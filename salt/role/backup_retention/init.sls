@@ -1,3 +1,3 @@
-# Removes backups of the Insync database that nobody needs any more.
+# Removes backups, of the database and of all other data, that nobody needs any more.
 include:
   - backup_retention

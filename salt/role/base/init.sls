@@ -1,4 +1,4 @@
-# What every server has: a name, operators, the one way in, a closed firewall, updates, logs, the fleet's own CA, and the minion itself.
+# What every server has: a name, operators, the one way in, a closed firewall, updates, logs, the fleet's own CA, backups of its data, and the minion itself.
 include:
   - host
   - clock
@@ -10,4 +10,5 @@ include:
   - journal
   - fleet_ca
   - frozen
+  - data_backup
   - salt_minion
