@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError
 HOME = pathlib.Path("/etc/salt/bootstrap")
 WORK = "/root/insync-bootstrap"
 SECONDS = 300
-# Salt changes the umask of the whole process to store a key: the file that another thread makes meanwhile nobody can open.
+# Salt changes the umask of the whole process to store a key: a file that another thread makes then nobody can open.
 _STORING = threading.Lock()
 
 
