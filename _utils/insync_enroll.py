@@ -6,6 +6,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 
 import insync_bootstrap
@@ -18,6 +19,8 @@ from salt.exceptions import CommandExecutionError
 HOME = pathlib.Path("/etc/salt/bootstrap")
 WORK = "/root/insync-bootstrap"
 SECONDS = 300
+# Salt changes the umask of the whole process to store a key: a file that another thread makes then nobody can open.
+_STORING = threading.Lock()
 
 
 class Enrolment:
@@ -29,7 +32,7 @@ class Enrolment:
         self.inventory = insync_inventory.load(self.checkout / "pillar" / "inventory")
         self.release = insync_release.salt_id(self.checkout)
         self.finger = salt.utils.crypt.pem_finger(f"{opts['pki_dir']}/master.pub")
-        # Not while servers are let in side by side: Salt changes the umask of the whole process to store a key.
+        # Not while servers are let in side by side, and keys are stored: nobody could enter the folder.
         self.payloads = {name: self._packed(name) for name in names}
 
     def server(self, name):
@@ -109,7 +112,8 @@ def accept(opts, name, fingerprint, seconds=60):
             if found == fingerprint and status == "minions":
                 return
             if found == fingerprint:
-                keys.accept(match=name)
+                with _STORING:
+                    keys.accept(match=name)
                 return
             if status == "minions":
                 raise CommandExecutionError(

@@ -1,13 +1,16 @@
 """Accepting keys by fingerprint, on a real key folder of a master that does not run."""
 
+import concurrent.futures
 import io
 import pathlib
 import tarfile
 import tempfile
+import time
 
 import insync_enroll
 import pytest
 import salt.config
+import salt.key
 import salt.utils.crypt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -50,6 +53,23 @@ def test_the_right_key_is_accepted_and_stays_so(opts, keys, tmp_path):
         insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
         assert (tmp_path / "pki" / "minions" / "web02").read_bytes() == keys["right"][0].read_bytes()
         assert not (tmp_path / "pki" / "minions_pre" / "web02").exists()
+
+
+def test_one_key_is_stored_at_a_time(opts, keys, monkeypatch):
+    """With the umask of a thread that stores one, a file that another makes is nobody's to open."""
+    at_it, most = [], []
+
+    def accept(self, match):
+        at_it.append(match)
+        most.append(len(at_it))
+        time.sleep(0.05)
+        at_it.remove(match)
+
+    monkeypatch.setattr(salt.key.Key, "accept", accept)
+    put(opts, "minions_pre", keys["right"])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0), range(8)))
+    assert most == [1] * 8
 
 
 def test_a_key_with_another_fingerprint_waits_on(opts, keys, tmp_path):
