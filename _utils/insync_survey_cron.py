@@ -20,8 +20,6 @@ _FIELD = re.compile(
 _VARIABLE = re.compile(r"""(["']?)[\w.-]+\1\s*=""")
 # Behind a percent sign follows what the command reads; not behind an escaped one.
 _INPUT = re.compile(r"(?<!\\)(?:\\\\)*%")
-_WORD = re.compile(r"[\w./+-]{1,120}")
-_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LINES = 200
 
 
@@ -97,8 +95,7 @@ def _may_be_left_out(system, word, command):
 
 
 def _is_program(system, word):
-    places = [word] if word.startswith("/") else [f"{folder}/{word}" for folder in _FOLDERS]
-    return bool(_WORD.fullmatch(word)) and any(system.path(place).is_file() for place in places)
+    return insync_survey_mask.is_program(word, lambda name: system.path(name).is_file())
 
 
 def _command(system, text):

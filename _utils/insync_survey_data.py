@@ -1,9 +1,11 @@
 """Where data is on a server: databases, virtualenvs, large folders, and how full its disks are."""
 
+import glob
 import os
 import pathlib
 import re
-import urllib.parse
+
+import insync_survey_mask
 
 _TOPS = ("/home", "/insync", "/opt", "/root", "/srv", "/usr/local", "/var/lib", "/var/www")
 _SQLITE = b"SQLite format 3\0"
@@ -173,17 +175,23 @@ def _deb822(text):
     for block in re.split(r"\n\s*\n", text):
         fields = dict(re.findall(r"^(URIs|Suites|Types|Enabled):\s*(.*)$", block, re.MULTILINE))
         if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
-            yield from ((url, suite) for url in fields.get("URIs", "").split() for suite in fields["Suites"].split())
+            yield from (
+                (url, suite) for url in fields.get("URIs", "").split() for suite in fields.get("Suites", "").split()
+            )
 
 
 def _source(system, name, url, suite):
-    parts = urllib.parse.urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    shown = f"{parts.scheme}://{host}"
-    listed = f"{host}{parts.path}".strip("/").replace("/", "_")
+    # As apt names what it fetched from there: without scheme, user and password.
+    place = url.partition("://")[2]
+    host, _, path = place.partition("/")
+    listed = glob.escape(f"{host.rpartition('@')[2]}/{path}".strip("/").replace("/", "_"))
     # Of a repository without suites there is no folder dists.
-    texts = [system.text(path, 5000) for path in system.glob(f"/var/lib/apt/lists/{listed}_dists_*Release")]
+    fetched = system.glob(f"/var/lib/apt/lists/{listed}_dists_*Release")
+    texts = [system.text(file, 5000) for file in fetched]
     origins = [match[1] for text in texts if (match := re.search(r"^Origin:\s*(.*)$", text, re.MULTILINE))]
     origin = next(iter(origins), "")
     by = system.by(name) or (f"of {origin}" if origin in ("Debian", "Ubuntu") else "")
-    return {"path": name, "url": shown, "suite": suite, "origin": origin, "by": by}
+    # One that was never fetched may be anything, as the rest of a password with a space.
+    is_suite = any(f"_dists_{suite.strip('/').replace('/', '_')}_" in file for file in fetched)
+    shown = {"url": insync_survey_mask.url(url), "suite": suite if is_suite else insync_survey_mask.HIDDEN}
+    return {"path": name, **shown, "origin": origin, "by": by}

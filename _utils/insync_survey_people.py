@@ -12,6 +12,8 @@ _RECORD = struct.Struct("<h2xi32s4s32s256s4xiii16x20x")
 _USER_PROCESS = 7
 _NO_SHELL = ("/nologin", "/false", "/sync")
 LOGINS = 20
+# Nothing else: in front of it stands whatever the key may do.
+_KIND = r"(?:sk-)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3})(?:-cert-v01)?(?:@openssh\.com)?"
 
 
 def users(system):
@@ -40,7 +42,7 @@ def keys(system):
 
 
 def _key(line):
-    match = re.search(r"(?:^|\s)((?:ssh|ecdsa|sk)-[\w@.-]+)\s+([A-Za-z0-9+/=]{16,})", line)
+    match = re.search(rf"(?:^|\s)({_KIND})\s+([A-Za-z0-9+/=]{{16,}})", line)
     if not match or line.lstrip().startswith("#"):
         return ""
     try:

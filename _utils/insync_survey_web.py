@@ -58,7 +58,8 @@ _INCLUDE = {
     "nginx": re.compile(rf"""{_BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
     "apache": re.compile(r"""^\s*Include(Optional)?\s+["']?([^"'\n]+)""", re.MULTILINE | re.IGNORECASE),
 }
-_UPSTREAM = re.compile(r"(?:proxy_pass|ProxyPass\s+\S+)\s+([^;#\s]+)")
+# To Apache a semicolon is a part of it. A comment of nginx is gone already.
+_UPSTREAM = re.compile(r"proxy_pass\s+([^;\s]+)|ProxyPass\s+\S+\s+(\S+)")
 _QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
 _PATTERN = re.compile(r"[\w./*?\[\]@+-]{1,200}")
 _NAME = re.compile(r"[\w.*~^$\\-]{1,120}")
@@ -149,7 +150,7 @@ def _site(server, name, text, by):
         "names": [word for word in words if _NAME.fullmatch(word)],
         "listen": [one for one in listen if re.fullmatch(r"[\w.:*\[\]/-]{1,80}", one)],
         "root": next(iter(_ROOT.findall(text)), ""),
-        "upstream": sorted({insync_survey_mask.url(one) for one in _UPSTREAM.findall(text)}),
+        "upstream": sorted({insync_survey_mask.url(one or other) for one, other in _UPSTREAM.findall(text)}),
         "by": by,
     }
 

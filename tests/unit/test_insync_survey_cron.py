@@ -4,6 +4,8 @@ import pytest
 
 
 def test_what_anacron_does_is_found(root):
+    for name in ("dump", "bill"):
+        root.write(f"/srv/{name}")
     text = "SHELL=/bin/sh\n# S3CRET\n1\t5 job PW=S3CRET /srv/dump -pS3CRET\n"
     root.write("/etc/anacrontab", f"{text}@monthly 9 job /srv/bill S3CRET\nS3CRET S3CRET\n")
     assert root.survey()["unknown"] == [
@@ -55,7 +57,8 @@ RUN = "*/5 * * * *"
 )
 def test_of_a_line_of_a_crontab_nothing_is_told_that_may_be_a_secret(root, line, shown):
     root.write("/etc/passwd", "root:x:0:0::/root:/bin/bash\nmysql:x:104:104::/nonexistent:/bin/false\n")
-    root.write("/usr/bin/mysql")
+    for name in ("mysql", "mail", "run", "dump", "load"):
+        root.write(f"/usr/bin/{name}")
     root.write(CRON, f"{line}\n")
     assert root.survey()["unknown"] == ([f"cron {CRON}: {shown}"] if shown else [])
 
