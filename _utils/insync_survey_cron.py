@@ -53,9 +53,12 @@ def _is_file(system, name):
 
 def _lines(system, name, by, user):
     rows = []
-    for line in system.text(name).splitlines()[: LINES * 10]:
+    for line in system.text(name).splitlines():
         told = _told(system, name, line.strip(), user)
-        if told and len(rows) < LINES:
+        if told and len(rows) == LINES:
+            system.cut_short.append(f"{name}: too many lines")
+            break
+        if told:
             rows.append({"where": name, **told, "by": by})
     return rows
 

@@ -3,6 +3,8 @@
 import hashlib
 import re
 
+import insync_survey_system
+
 
 def conffiles(system):
     """
@@ -56,8 +58,14 @@ def _pairs(system, name):
 
 def _change(path, digest):
     try:
-        return "" if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == digest else "changed"
+        with insync_survey_system.opened(path) as file:
+            return "" if hashlib.file_digest(file, _md5).hexdigest() == digest else "changed"
     except FileNotFoundError:
         return "missing"
-    except OSError:
-        return ""
+    except OSError as exc:
+        # A folder or a pipe is none that a package brought.
+        return "changed" if exc.errno is None else ""
+
+
+def _md5():
+    return hashlib.md5(usedforsecurity=False)

@@ -3,9 +3,12 @@
 import base64
 import binascii
 import hashlib
+import os
 import re
 import struct
 import time
+
+import insync_survey_system
 
 # struct utmp of Linux: type, pid, line, id, user, host, exit, session, seconds, microseconds, address.
 _RECORD = struct.Struct("<h2xi32s4s32s256s4xiii16x20x")
@@ -54,8 +57,7 @@ def _key(line):
 
 def logins(system):
     """Return who entered ``system`` last, one row for each user and origin: a list of dict: user, when, origin."""
-    path, last = system.path("/var/log/wtmp"), {}
-    data = path.read_bytes()[-_RECORD.size * 5000 :] if path.is_file() else b""
+    data, last = _newest(system.path("/var/log/wtmp")), {}
     for record in _RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size]):
         kind, user, host, seconds = record[0], record[4], record[5], record[7]
         if kind == _USER_PROCESS:
@@ -63,6 +65,17 @@ def logins(system):
     newest = sorted(last.items(), key=lambda item: -item[1])[:LOGINS]
     when = "%Y-%m-%d %H:%M"
     return [{"user": user, "when": time.strftime(when, time.gmtime(at)), "origin": host} for (user, host), at in newest]
+
+
+def _newest(path):
+    """The last records of ``path``, each whole."""
+    try:
+        with insync_survey_system.opened(path) as file:
+            size = os.fstat(file.fileno()).st_size // _RECORD.size
+            file.seek(max(size - 5000, 0) * _RECORD.size)
+            return file.read(min(size, 5000) * _RECORD.size)
+    except FileNotFoundError:
+        return b""
 
 
 def _text(raw):

@@ -1,5 +1,6 @@
 """What systemd runs on a server, or used to be run by init, that no package brings."""
 
+import glob
 import os
 import re
 
@@ -44,7 +45,7 @@ def units(system):
     rows = [_unit(system, name) for name in _own(system, "*") if _is_unit(name)]
     rows += [_drop_in(system, name) for name in _own(system, "*.d/*.conf")]
     rows += [_script(system, name) for name in system.glob("/etc/init.d/*") if not system.by(name)]
-    rows += [_script(system, "/etc/rc.local")] if system.text("/etc/rc.local", 10) else []
+    rows += [_script(system, "/etc/rc.local")] if system.head("/etc/rc.local", 10) else []
     return [row for row in rows if row]
 
 
@@ -52,8 +53,8 @@ def _own(system, pattern):
     """The files that ``pattern`` fits where units are, but for what packages bring; /lib may be a link to /usr/lib."""
     folders = {}
     for folder in (name for place in (*_KEPT, *_OF_USERS) for name in system.glob(place)):
-        folders.setdefault(system.path(folder).resolve(), folder)
-    names = [name for folder in folders.values() for name in system.glob(f"{folder}/{pattern}")]
+        folders.setdefault(os.path.realpath(system.path(folder)), folder)
+    names = [name for folder in folders.values() for name in system.glob(f"{glob.escape(folder)}/{pattern}")]
     return [name for name in names if not system.by(name).startswith("package")]
 
 
@@ -106,7 +107,7 @@ def _unit(system, name):
         "unit": unit,
         "path": name,
         "kind": "unit",
-        "enabled": any(system.glob(f"{place}/*.wants/{unit}") for place in wants),
+        "enabled": any(system.glob(f"{glob.escape(place)}/*.wants/{glob.escape(unit)}") for place in wants),
         "runs": asked and system.run("systemctl", "is-active", unit).strip() == "active",
         "commands": [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)],
         "by": system.by(name),

@@ -137,7 +137,7 @@ def _linked(system, path):
     """By whom it is what a link leads to, such as Debian's default site."""
     if not path.is_symlink():
         return ""
-    target = path.resolve()
+    target = pathlib.Path(os.path.realpath(path))
     return system.by(system.name(target)) if target.is_relative_to(system.root) else ""
 
 
