@@ -3,6 +3,7 @@
 import re
 
 import insync_survey_mask
+import insync_survey_packages
 
 _TABLES = ("/etc/crontab", "/etc/cron.d/*")
 _ANACRON = "/etc/anacrontab"
@@ -32,16 +33,16 @@ def cron(system):
     found = []
     for pattern in (*_TABLES, _ANACRON):
         for name in system.glob(pattern):
-            by = system.by(name)
+            by = insync_survey_packages.by(system, name)
             if not by.startswith("package") and _is_file(system, name):
                 found += _lines(system, name, by, user=None)
     for pattern in _OF_USERS:
         for name in system.glob(pattern):
             if _is_file(system, name):
-                found += _lines(system, name, system.by(name), user=name.rsplit("/", 1)[-1])
+                found += _lines(system, name, insync_survey_packages.by(system, name), user=name.rsplit("/", 1)[-1])
     for pattern in (*_SCRIPTS, *_JOBS):
         for name in system.glob(pattern):
-            by = system.by(name)
+            by = insync_survey_packages.by(system, name)
             if _is_file(system, name) and not by.startswith("package") and not name.endswith(".SEQ"):
                 found.append({"where": name, "user": "", "line": "a script", "by": by})
     return found

@@ -15,6 +15,9 @@ _RECORD = struct.Struct("<h2xi32s4s32s256s4xiii16x20x")
 _USER_PROCESS = 7
 _NO_SHELL = ("/nologin", "/false", "/sync")
 LOGINS = 20
+# What packages do when they are installed, and how they say that this is a user.
+_MAKERS = ("/var/lib/dpkg/info/*.postinst", "/var/lib/dpkg/info/*.preinst", "/usr/lib/sysusers.d/*.conf")
+_MAKES = re.compile(r"adduser|useradd|systemd-sysusers|^u!?\s", re.MULTILINE)
 # Nothing else: in front of it stands whatever the key may do.
 _KIND = r"(?:sk-)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3})(?:-cert-v01)?(?:@openssh\.com)?"
 
@@ -29,8 +32,18 @@ def users(system):
 def _by(system, row):
     if row[0] in system.plan.get("users", ()):
         return "salt"
-    # Below 1000 are those of packages; another root is nobody's.
-    return "package" if row[0] == "root" or 0 < int(row[2]) < 1000 else ""
+    # Another root is nobody's.
+    is_packages = row[0] == "root" or (0 < int(row[2]) < 1000 and _is_made(system, row[0]))
+    return "package" if is_packages else ""
+
+
+def _is_made(system, user):
+    """Whether a package makes ``user``: Debian's own, or one that something installed by a package names."""
+    if any(line.startswith(f"{user}:") for line in system.text("/usr/share/base-passwd/passwd.master").splitlines()):
+        return True
+    names = [name for place in _MAKERS for name in system.glob(place)]
+    word = re.compile(rf"(?<![\w-]){re.escape(user)}(?![\w-])")
+    return any(_MAKES.search(text) and word.search(text) for text in map(system.text, names))
 
 
 def keys(system):

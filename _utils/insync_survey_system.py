@@ -35,6 +35,8 @@ class System:
         self.cut_short = []
         # Folders of which it was told what is in them: nobody need ask why they are large.
         self.explained = set()
+        # What ``insync_survey_packages`` knows of files that packages brought.
+        self.changes, self.digests = None, {}
         self._owners = self._sources = self._mounts = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
@@ -129,13 +131,17 @@ class System:
         """
         Return why ``name`` (str), a path, is there: ``salt``, ``package <name>``, ``known: <why>``, "" if nobody knows.
         """
+        package = self.owner(name)
+        return self.declared(name) or (f"package {package}" if package else "")
+
+    def declared(self, name):
+        """Return what ``by`` does, but nothing of packages."""
         if name in self.plan.get("files", ()) or any(_below(name, one) for one in self._places):
             return "salt"
         for pattern, why in self.plan.get("known", {}).items():
             if pathlib.PurePath(name).match(pattern) or name == pattern:
                 return f"known: {why}"
-        package = self.owner(name)
-        return f"package {package}" if package else ""
+        return ""
 
     def kept_by(self, name):
         """Return who keeps data at ``name`` (str): as ``by``, or the package whose own folder in /var/lib it is in."""

@@ -7,6 +7,7 @@ import ssl
 import time
 
 import insync_survey_mask
+import insync_survey_packages
 
 _FILES = {
     "nginx": (
@@ -84,7 +85,7 @@ def sites(system):
     found = []
     for server in _FILES:
         for name, text in _texts(system, server):
-            by = system.by(name) or _linked(system, system.path(name))
+            by = insync_survey_packages.by(system, name) or _linked(system, system.path(name))
             found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
     for server, patterns in _OTHERS.items():
         for name in (name for pattern in patterns for name in system.glob(pattern)):
@@ -138,7 +139,7 @@ def _linked(system, path):
     if not path.is_symlink():
         return ""
     target = pathlib.Path(os.path.realpath(path))
-    return system.by(system.name(target)) if target.is_relative_to(system.root) else ""
+    return insync_survey_packages.by(system, system.name(target)) if target.is_relative_to(system.root) else ""
 
 
 def _site(server, name, text, by):

@@ -26,3 +26,29 @@ def test_configuration_that_ucf_looks_after_is_compared_with_what_it_was(root):
         "configuration /etc/new of an unknown package: missing",
     ]
     assert [row["by"] for row in found["found"]["conffiles"]] == ["", "", "salt", "", "", ""]
+
+
+JOB = "17 * * * * root cd / && run-parts /etc/cron.hourly\n"
+
+
+def test_what_somebody_wrote_into_a_file_of_a_package_is_told_as_what_it_is(root):
+    names = ["/etc/crontab", "/etc/cron.daily/dump", "/etc/init.d/web", "/etc/nginx/sites-available/default"]
+    root.package("web", names, conffiles=names)
+    for name in names:
+        root.write(name, "as it came\n", 0o755)
+    root.link("/etc/nginx/sites-enabled/default", "../sites-available/default")
+    assert root.survey()["unknown"] == []
+    root.write("/etc/crontab", f"{JOB}* * * * * root /srv/own S3CRET\n")
+    root.write("/etc/cron.daily/dump", "S3CRET")
+    root.write("/etc/init.d/web", "S3CRET", 0o755)
+    root.write(names[3], "server { server_name own.example; root /srv/own; }")
+    changed = [f"configuration {name} of web: changed" for name in names]
+    told = [
+        "unit /etc/init.d/web: init script",
+        "cron /etc/crontab: 17 * * * * cd ... && ... (user root)",
+        "cron /etc/crontab: * * * * * ... (user root)",
+        "cron /etc/cron.daily/dump: a script",
+        "site own.example of nginx, in /etc/nginx/sites-enabled/default, root /srv/own",
+    ]
+    assert root.survey()["unknown"] == told + changed
+    assert root.survey(files=[*names, "/etc/nginx/sites-enabled/default"])["unknown"] == []
