@@ -19,6 +19,8 @@ _OF_VENV = {"bin", "include", "lib", "lib64", "share"}
 _SQLITE = b"SQLite format 3\0"
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
 _LARGE = 100_000_000
+# In all virtualenvs: one that links to others has theirs as well.
+PACKAGES = 50_000
 # What is in them is told, and asked about, database by database; a package's they are without it, which says nothing.
 _ENGINES = ("/var/lib/mysql", "/var/lib/postgresql", "/var/lib/redis")
 _DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "f2fs", "vfat"}
@@ -133,10 +135,14 @@ def virtualenvs(system, folders):
 
     As ``pip list`` would say it; pip is not started, and need not be there.
     """
-    found = []
+    found, left = [], PACKAGES
     for folder in folders:
+        if left < 0:
+            system.cut_short.append("virtualenvs: too many packages")
+            break
         infos = system.glob(f"{glob.escape(folder)}/lib/python*/site-packages/*.dist-info")
         packages = sorted(name.rsplit("/", 1)[-1].removesuffix(".dist-info").replace("-", "==", 1) for name in infos)
+        left -= len(packages)
         found.append({"path": folder, "packages": packages, "by": system.kept_by(folder)})
     return found
 

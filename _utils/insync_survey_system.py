@@ -1,5 +1,6 @@
 """A server as the survey sees it: its files, its packages, and what our states have declared of it."""
 
+import collections
 import itertools
 import os
 import pathlib
@@ -15,6 +16,9 @@ _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "bcachef
 _NO_DATA = {"overlay", "proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "nsfs", "squashfs"}
 _NO_DATA |= {"rpc_pipefs", "fuse.lxcfs", "ramfs"}
 FILES, SECONDS = 60_000, 60
+# Of a home so many bytes are read: what is the system's own only an administrator makes large.
+READ = 20_000_000
+_OF_ROOT = ("/etc/", "/lib/", "/proc/", "/usr/", "/var/")
 # So many names fit a pattern at the most: users make files, too.
 NAMES = 5000
 
@@ -37,6 +41,8 @@ class System:
         self.explained = set()
         # What ``insync_survey_packages`` knows of files that packages brought.
         self.changes, self.digests = None, {}
+        # {a user's home: how much of it was read}
+        self._read = collections.Counter()
         self._owners = self._sources = self._mounts = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
@@ -68,9 +74,15 @@ class System:
 
     def head(self, name, size):
         """Return the first ``size`` bytes of the file ``name`` (str); none if it cannot be read, which is told."""
+        home = "/".join(name.split("/")[:3])
+        if not name.startswith(_OF_ROOT) and self._read[home] > READ:
+            self.cut_short.append(f"{home}: too much to read")
+            return b""
         try:
             with opened(self.path(name)) as file:
-                return file.read(size)
+                data = file.read(size)
+                self._read[home] += len(data)
+                return data
         except (FileNotFoundError, NotADirectoryError):
             return b""
         except OSError as exc:

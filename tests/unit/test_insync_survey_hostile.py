@@ -119,3 +119,17 @@ def test_a_home_that_changes_meanwhile_breaks_nothing(root, home, monkeypatch):
     monkeypatch.setattr(insync_survey_system.System, "walk", walk)
     found = root.survey()
     assert not lost(found) and found["incomplete"] == []
+
+
+def test_homes_with_very_much_in_them_are_cut_short(root, home, monkeypatch):
+    monkeypatch.setattr(insync_survey_system, "READ", 10)
+    monkeypatch.setattr(insync_survey.insync_survey_data, "PACKAGES", 2)
+    for number in range(3):
+        (home / f".ssh/authorized_keys{number}").write_text("x" * 8)
+        root.write(f"/home/mallory/{number}/pyvenv.cfg")
+        root.link(f"/home/mallory/{number}/lib", "../lib")
+    root.write("/home/mallory/lib/python3/site-packages/a-1.dist-info/x")
+    root.write("/home/mallory/lib/python3/site-packages/b-1.dist-info/x")
+    found = root.survey()
+    assert found["incomplete"] == ["virtualenvs: too many packages", "/home/mallory: too much to read"]
+    assert "/etc/systemd/system/own.service" not in lost(found)
