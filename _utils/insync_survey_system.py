@@ -9,8 +9,8 @@ import stat
 import subprocess
 import time
 
-# Where nobody's own things are, or too many of no interest.
-_SKIPPED = {"/var/lib/dpkg", "/var/lib/apt"}
+# Where nobody's own things are, or too many of no interest. rpm makes a database for whoever has no home and asks it.
+_SKIPPED = {"/var/lib/dpkg", "/var/lib/apt", "/nonexistent/.rpmdb"}
 # What a file system is that is looked at; overlay shows again what lies elsewhere, and others hold no data.
 _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "bcachefs", "vfat", "exfat", "ntfs3", "tmpfs"}
 _NO_DATA = {"overlay", "proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "nsfs", "squashfs"}

@@ -78,7 +78,17 @@ def test_who_has_no_time_left_is_told(root, monkeypatch):
     assert root.survey()["incomplete"] == [f"{top}: too many files" for top in ("/home", "/srv", "/var/lib")]
 
 
-FOLDERS = ["/app", "/data", "/mnt/volume", "/library", "/var/spool/x", "/var/backups", "/usr/local/x", "/.hidden"]
+FOLDERS = [
+    "/app",
+    "/data",
+    "/mnt/volume",
+    "/library",
+    "/var/spool/x",
+    "/var/backups",
+    "/usr/local/x",
+    "/.hidden",
+    "/nonexistent",
+]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -92,7 +102,9 @@ def test_data_is_found_in_every_folder_that_is_not_the_systems(root, folder):
     assert [row["path"] for row in found["found"]["folders"]] == [folder] and found["incomplete"] == []
 
 
-@pytest.mark.parametrize("folder", ["/usr/share", "/lib64", "/tmp", "/var/log", "/var/cache/x", "/etc", "/boot"])
+@pytest.mark.parametrize(
+    "folder", ["/usr/share", "/lib64", "/tmp", "/nonexistent/.rpmdb", "/var/log", "/var/cache/x", "/etc", "/boot"]
+)
 def test_what_is_the_systems_own_is_not_looked_at(root, folder):
     sqlite(root, f"{folder}/lists.db")
     assert root.survey()["unknown"] == []
