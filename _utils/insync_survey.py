@@ -39,6 +39,8 @@ SECTIONS = {
     "keys": lambda system, files, venvs: insync_survey_people.keys(system),
     "logins": lambda system, files, venvs: insync_survey_people.logins(system),
 }
+# Of one kind; users can make things, too, and all of it has to reach the master.
+ROWS = 2000
 
 
 def survey(plan, root="/"):
@@ -55,22 +57,42 @@ def survey(plan, root="/"):
     started = time.time()
     system = insync_survey_system.System(root, plan)
     found, incomplete = {}, []
-    files, venvs = insync_survey_data.files(system)
+    files, venvs = _tried("files", lambda: insync_survey_data.files(system), incomplete) or ([], [])
     for section, look in SECTIONS.items():
-        try:
-            found[section] = list(look(system, files, venvs))
-        except Exception as exc:
-            # What it says might quote what it read.
-            found[section] = []
-            incomplete.append(f"{section}: {type(exc).__name__}")
-    return {
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(time.time() - started, 1),
-        "found": found,
-        "unknown": insync_survey_lines.unknown(found),
-        "missing": insync_survey_lines.missing(found, plan),
-        "incomplete": incomplete + list(dict.fromkeys(system.cut_short)),
-    }
+        rows = _tried(section, lambda look=look: list(look(system, files, venvs)), incomplete) or []
+        if len(rows) > ROWS:
+            incomplete.append(f"{section}: {ROWS} of {len(rows)} are told")
+        found[section] = rows[:ROWS]
+    return _printable(
+        {
+            "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 1),
+            "found": found,
+            "unknown": insync_survey_lines.unknown(found),
+            "missing": insync_survey_lines.missing(found, plan),
+            "incomplete": incomplete + list(dict.fromkeys(system.cut_short))[:ROWS],
+        }
+    )
+
+
+def _tried(section, look, incomplete):
+    """What ``look`` finds; None if it fails, which is told: one section keeps no other one from being looked at."""
+    try:
+        return look()
+    except Exception as exc:
+        # What it says might quote what it read.
+        incomplete.append(f"{section}: {type(exc).__name__}")
+        return None
+
+
+def _printable(value):
+    """``value`` for people and for Salt: the name of a file may be no text, or have the look of another line."""
+    if isinstance(value, str):
+        text = value.encode("utf-8", "backslashreplace").decode()
+        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(one) for key, one in value.items()}
+    return [_printable(one) for one in value] if isinstance(value, list) else value
 
 
 def main():

@@ -3,6 +3,7 @@
 import re
 
 import insync_survey_mask
+import insync_survey_packages
 
 _TABLES = ("/etc/crontab", "/etc/cron.d/*")
 _ANACRON = "/etc/anacrontab"
@@ -20,8 +21,6 @@ _FIELD = re.compile(
 _VARIABLE = re.compile(r"""(["']?)[\w.-]+\1\s*=""")
 # Behind a percent sign follows what the command reads; not behind an escaped one.
 _INPUT = re.compile(r"(?<!\\)(?:\\\\)*%")
-_WORD = re.compile(r"[\w./+-]{1,120}")
-_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 LINES = 200
 
 
@@ -34,16 +33,16 @@ def cron(system):
     found = []
     for pattern in (*_TABLES, _ANACRON):
         for name in system.glob(pattern):
-            by = system.by(name)
+            by = insync_survey_packages.by(system, name)
             if not by.startswith("package") and _is_file(system, name):
                 found += _lines(system, name, by, user=None)
     for pattern in _OF_USERS:
         for name in system.glob(pattern):
             if _is_file(system, name):
-                found += _lines(system, name, system.by(name), user=name.rsplit("/", 1)[-1])
+                found += _lines(system, name, insync_survey_packages.by(system, name), user=name.rsplit("/", 1)[-1])
     for pattern in (*_SCRIPTS, *_JOBS):
         for name in system.glob(pattern):
-            by = system.by(name)
+            by = insync_survey_packages.by(system, name)
             if _is_file(system, name) and not by.startswith("package") and not name.endswith(".SEQ"):
                 found.append({"where": name, "user": "", "line": "a script", "by": by})
     return found
@@ -55,9 +54,12 @@ def _is_file(system, name):
 
 def _lines(system, name, by, user):
     rows = []
-    for line in system.text(name).splitlines()[: LINES * 10]:
+    for line in system.text(name).splitlines():
         told = _told(system, name, line.strip(), user)
-        if told and len(rows) < LINES:
+        if told and len(rows) == LINES:
+            system.cut_short.append(f"{name}: too many lines")
+            break
+        if told:
             rows.append({"where": name, **told, "by": by})
     return rows
 
@@ -97,8 +99,7 @@ def _may_be_left_out(system, word, command):
 
 
 def _is_program(system, word):
-    places = [word] if word.startswith("/") else [f"{folder}/{word}" for folder in _FOLDERS]
-    return bool(_WORD.fullmatch(word)) and any(system.path(place).is_file() for place in places)
+    return insync_survey_mask.is_program(word, lambda name: system.path(name).is_file())
 
 
 def _command(system, text):

@@ -1,14 +1,26 @@
 """Where data is on a server: databases, virtualenvs, large folders, and how full its disks are."""
 
+import contextlib
+import glob
 import os
 import pathlib
 import re
-import urllib.parse
 
-_TOPS = ("/home", "/insync", "/opt", "/root", "/srv", "/usr/local", "/var/lib", "/var/www")
+import insync_survey_mask
+import insync_survey_system
+
+# Everything in / and /var is looked at but for what is the system's own, and passes.
+_SYSTEM = {
+    f"/{name}" for name in ("bin", "boot", "dev", "etc", "lost+found", "proc", "run", "sbin", "sys", "tmp", "usr")
+}
+_SYSTEM |= {"/var", *(f"/var/{name}" for name in ("cache", "lock", "log", "run", "tmp"))}
+# Of a virtualenv; beside them its application may keep data.
+_OF_VENV = {"bin", "include", "lib", "lib64", "share"}
 _SQLITE = b"SQLite format 3\0"
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
 _LARGE = 100_000_000
+# In all virtualenvs: one that links to others has theirs as well.
+PACKAGES = 50_000
 # What is in them is told, and asked about, database by database; a package's they are without it, which says nothing.
 _ENGINES = ("/var/lib/mysql", "/var/lib/postgresql", "/var/lib/redis")
 _DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "overlay", "f2fs", "vfat"}
@@ -53,9 +65,9 @@ _QUERY = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE NOT d
 
 def _answer(system, cluster):
     # The file is there while it runs: pid, folder, start, port, and where its socket is.
-    told = system.text(f"{cluster}/postmaster.pid", 1000).splitlines()
+    told = system.head(f"{cluster}/postmaster.pid", 1000).decode("utf-8", "replace").splitlines()
     place = ["-p", told[3].strip(), "-h", told[4].strip()] if len(told) > 4 else []
-    psql = ["runuser", "-u", "postgres", "--", "psql", "-w", "-At", "-F", "\t", *place, "-c", _QUERY, "postgres"]
+    psql = ["runuser", "-u", "postgres", "--", "psql", "-X", "-w", "-At", "-F", "\t", *place, "-c", _QUERY, "postgres"]
     # Without that file another cluster would answer.
     return system.ask(f"databases of postgresql in {cluster}", *(psql if place else ["false"]))
 
@@ -82,7 +94,7 @@ def _sqlite(system, files):
 
 def _begins(path, magic):
     try:
-        with open(path, "rb", buffering=0) as file:
+        with insync_survey_system.opened(path) as file:
             return file.read(len(magic)) == magic
     except OSError:
         return False
@@ -92,17 +104,29 @@ def files(system):
     """
     Return (every regular file where data may be: list of (name, size), the folders of virtualenvs: list of str).
 
-    What is inside of a virtualenv is not looked at.
+    What belongs to a virtualenv is not looked at.
     """
-    found, venvs = [], []
-    for entry in system.walk(_TOPS):
+    found, venvs = [], set()
+    for entry in system.walk(_tops(system)):
         name = system.name(pathlib.Path(entry.path))
         if entry.name == "pyvenv.cfg":
-            venvs.append(name.rsplit("/", 1)[0])
+            venvs.add(name.rsplit("/", 1)[0])
         elif entry.is_file(follow_symlinks=False):
-            found.append((name, entry.stat(follow_symlinks=False).st_size))
-    inside = tuple(f"{venv}/" for venv in venvs)
-    return [(name, size) for name, size in found if not name.startswith(inside)], sorted(venvs)
+            # It may be gone by now.
+            with contextlib.suppress(FileNotFoundError):
+                found.append((name, entry.stat(follow_symlinks=False).st_size))
+    return [(name, size) for name, size in found if not _is_inside(name, venvs)], sorted(venvs)
+
+
+def _tops(system):
+    """The folders in which data may be, whoever made them."""
+    names = [*system.glob("/*"), *system.glob("/var/*"), "/usr/local"]
+    return [name for name in names if name not in _SYSTEM and not re.fullmatch(r"/lib(x?32|64)?", name)]
+
+
+def _is_inside(name, venvs):
+    parts = name.split("/")
+    return any(part in _OF_VENV and "/".join(parts[:end]) in venvs for end, part in enumerate(parts))
 
 
 def virtualenvs(system, folders):
@@ -111,10 +135,14 @@ def virtualenvs(system, folders):
 
     As ``pip list`` would say it; pip is not started, and need not be there.
     """
-    found = []
+    found, left = [], PACKAGES
     for folder in folders:
-        infos = system.glob(f"{folder}/lib/python*/site-packages/*.dist-info")
+        if left < 0:
+            system.cut_short.append("virtualenvs: too many packages")
+            break
+        infos = system.glob(f"{glob.escape(folder)}/lib/python*/site-packages/*.dist-info")
         packages = sorted(name.rsplit("/", 1)[-1].removesuffix(".dist-info").replace("-", "==", 1) for name in infos)
+        left -= len(packages)
         found.append({"path": folder, "packages": packages, "by": system.kept_by(folder)})
     return found
 
@@ -127,7 +155,7 @@ def large(system, files):
     """
     sizes = {}
     for name, size in files:
-        folder = "/".join(name.split("/")[: 4 if name.startswith(("/var/", "/usr/")) else 3])
+        folder = "/".join(name.split("/")[:-1][: 4 if name.startswith(("/var/", "/usr/")) else 3])
         sizes[folder] = sizes.get(folder, 0) + size
     rows = [{"path": folder, "bytes": size} for folder, size in sizes.items() if size >= _LARGE]
     return sorted(({**row, "by": _keeper(system, row["path"])} for row in rows), key=lambda row: -row["bytes"])
@@ -137,7 +165,8 @@ def _keeper(system, folder):
     if folder in system.explained:
         return "databases"
     by = system.by(folder) if folder in _ENGINES else system.kept_by(folder)
-    return "" if folder in _ENGINES and by.startswith("package") else by
+    # Whose folders such as /srv are has nothing to do with what lies in them.
+    return "" if (folder in _ENGINES and by.startswith("package")) or by == "package base-files" else by
 
 
 def disks(system):
@@ -173,17 +202,23 @@ def _deb822(text):
     for block in re.split(r"\n\s*\n", text):
         fields = dict(re.findall(r"^(URIs|Suites|Types|Enabled):\s*(.*)$", block, re.MULTILINE))
         if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes") != "no":
-            yield from ((url, suite) for url in fields.get("URIs", "").split() for suite in fields["Suites"].split())
+            yield from (
+                (url, suite) for url in fields.get("URIs", "").split() for suite in fields.get("Suites", "").split()
+            )
 
 
 def _source(system, name, url, suite):
-    parts = urllib.parse.urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    shown = f"{parts.scheme}://{host}"
-    listed = f"{host}{parts.path}".strip("/").replace("/", "_")
+    # As apt names what it fetched from there: without scheme, user and password.
+    place = url.partition("://")[2]
+    host, _, path = place.partition("/")
+    listed = glob.escape(f"{host.rpartition('@')[2]}/{path}".strip("/").replace("/", "_"))
     # Of a repository without suites there is no folder dists.
-    texts = [system.text(path, 5000) for path in system.glob(f"/var/lib/apt/lists/{listed}_dists_*Release")]
+    fetched = system.glob(f"/var/lib/apt/lists/{listed}_dists_*Release")
+    texts = [system.head(file, 5000).decode("utf-8", "replace") for file in fetched]
     origins = [match[1] for text in texts if (match := re.search(r"^Origin:\s*(.*)$", text, re.MULTILINE))]
     origin = next(iter(origins), "")
     by = system.by(name) or (f"of {origin}" if origin in ("Debian", "Ubuntu") else "")
-    return {"path": name, "url": shown, "suite": suite, "origin": origin, "by": by}
+    # One that was never fetched may be anything, as the rest of a password with a space.
+    is_suite = any(f"_dists_{suite.strip('/').replace('/', '_')}_" in file for file in fetched)
+    shown = {"url": insync_survey_mask.url(url), "suite": suite if is_suite else insync_survey_mask.HIDDEN}
+    return {"path": name, **shown, "origin": origin, "by": by}

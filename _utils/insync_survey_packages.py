@@ -3,6 +3,8 @@
 import hashlib
 import re
 
+import insync_survey_system
+
 
 def conffiles(system):
     """
@@ -10,16 +12,52 @@ def conffiles(system):
 
     A list of dict: path, package, change (changed, missing), by. Nothing of their content is told.
     """
-    found = {}
-    status = system.text("/var/lib/dpkg/status", 50_000_000)
-    for package, path, digest in (*_of_dpkg(status), *_of_ucf(system, status)):
-        change = _change(system.path(path), digest)
-        if change and not (change == "missing" and path in system.plan.get("gone", ())):
+    rows = []
+    for path, (package, change) in _changes(system).items():
+        if not (change == "missing" and path in system.plan.get("gone", ())):
             # The package owns it, which says nothing about who changed it.
-            by = system.by(path)
-            by = "" if by.startswith("package") else by
-            found.setdefault(path, {"path": path, "package": package, "change": change, "by": by})
-    return list(found.values())
+            rows.append({"path": path, "package": package, "change": change, "by": system.declared(path)})
+    return rows
+
+
+def by(system, name):
+    """
+    Return why ``name`` (str) is there, as ``system.by``; "" for what a package brought and somebody changed.
+
+    So what is in it belongs to nobody: a job of /etc/crontab, a site in a default one, a packaged unit.
+    """
+    found = system.by(name)
+    if not found.startswith("package "):
+        return found
+    return "" if name in _changes(system) or _is_other(system, name, found.removeprefix("package ")) else found
+
+
+def _changes(system):
+    """{path of a configuration file that was changed or removed: (package, which of both)}."""
+    if system.changes is None:
+        system.changes, status = {}, system.text("/var/lib/dpkg/status", 50_000_000)
+        for package, path, digest in (*_of_dpkg(status), *_of_ucf(system, status)):
+            change = _change(system.path(path), digest)
+            if change:
+                system.changes.setdefault(path, (package, change))
+    return system.changes
+
+
+def _is_other(system, name, package):
+    """Whether ``name``, no configuration file, is not as ``package`` brought it: those have a digest there."""
+    if package not in system.digests:
+        texts = [
+            system.text(file, 50_000_000)
+            for end in ("", ":*")
+            for file in system.glob(f"/var/lib/dpkg/info/{package}{end}.md5sums")
+        ]
+        pairs = (line.split(None, 1) for line in "\n".join(texts).splitlines())
+        system.digests[package] = {f"/{path.strip()}": digest for digest, path in pairs}
+    digests = system.digests[package]
+    # Since /lib is a link into /usr, packages name files either way.
+    digest = digests.get(name) or digests.get(name.removeprefix("/usr")) or digests.get(f"/usr{name}")
+    path = system.path(name)
+    return digest is not None and not path.is_symlink() and _change(path, digest) == "changed"
 
 
 def _installed(status):
@@ -56,8 +94,14 @@ def _pairs(system, name):
 
 def _change(path, digest):
     try:
-        return "" if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == digest else "changed"
+        with insync_survey_system.opened(path) as file:
+            return "" if hashlib.file_digest(file, _md5).hexdigest() == digest else "changed"
     except FileNotFoundError:
         return "missing"
-    except OSError:
-        return ""
+    except OSError as exc:
+        # A folder or a pipe is none that a package brought.
+        return "changed" if exc.errno is None else ""
+
+
+def _md5():
+    return hashlib.md5(usedforsecurity=False)

@@ -3,15 +3,23 @@
 import base64
 import binascii
 import hashlib
+import os
 import re
 import struct
 import time
+
+import insync_survey_system
 
 # struct utmp of Linux: type, pid, line, id, user, host, exit, session, seconds, microseconds, address.
 _RECORD = struct.Struct("<h2xi32s4s32s256s4xiii16x20x")
 _USER_PROCESS = 7
 _NO_SHELL = ("/nologin", "/false", "/sync")
 LOGINS = 20
+# What packages do when they are installed, and how they say that this is a user.
+_MAKERS = ("/var/lib/dpkg/info/*.postinst", "/var/lib/dpkg/info/*.preinst", "/usr/lib/sysusers.d/*.conf")
+_MAKES = re.compile(r"adduser|useradd|systemd-sysusers|^u!?\s", re.MULTILINE)
+# Nothing else: in front of it stands whatever the key may do.
+_KIND = r"(?:sk-)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3})(?:-cert-v01)?(?:@openssh\.com)?"
 
 
 def users(system):
@@ -24,8 +32,18 @@ def users(system):
 def _by(system, row):
     if row[0] in system.plan.get("users", ()):
         return "salt"
-    # Below 1000 are those of packages; another root is nobody's.
-    return "package" if row[0] == "root" or 0 < int(row[2]) < 1000 else ""
+    # Another root is nobody's.
+    is_packages = row[0] == "root" or (0 < int(row[2]) < 1000 and _is_made(system, row[0]))
+    return "package" if is_packages else ""
+
+
+def _is_made(system, user):
+    """Whether a package makes ``user``: Debian's own, or one that something installed by a package names."""
+    if any(line.startswith(f"{user}:") for line in system.text("/usr/share/base-passwd/passwd.master").splitlines()):
+        return True
+    names = [name for place in _MAKERS for name in system.glob(place)]
+    word = re.compile(rf"(?<![\w-]){re.escape(user)}(?![\w-])")
+    return any(_MAKES.search(text) and word.search(text) for text in map(system.text, names))
 
 
 def keys(system):
@@ -40,7 +58,7 @@ def keys(system):
 
 
 def _key(line):
-    match = re.search(r"(?:^|\s)((?:ssh|ecdsa|sk)-[\w@.-]+)\s+([A-Za-z0-9+/=]{16,})", line)
+    match = re.search(rf"(?:^|\s)({_KIND})\s+([A-Za-z0-9+/=]{{16,}})", line)
     if not match or line.lstrip().startswith("#"):
         return ""
     try:
@@ -52,8 +70,7 @@ def _key(line):
 
 def logins(system):
     """Return who entered ``system`` last, one row for each user and origin: a list of dict: user, when, origin."""
-    path, last = system.path("/var/log/wtmp"), {}
-    data = path.read_bytes()[-_RECORD.size * 5000 :] if path.is_file() else b""
+    data, last = _newest(system.path("/var/log/wtmp")), {}
     for record in _RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size]):
         kind, user, host, seconds = record[0], record[4], record[5], record[7]
         if kind == _USER_PROCESS:
@@ -61,6 +78,17 @@ def logins(system):
     newest = sorted(last.items(), key=lambda item: -item[1])[:LOGINS]
     when = "%Y-%m-%d %H:%M"
     return [{"user": user, "when": time.strftime(when, time.gmtime(at)), "origin": host} for (user, host), at in newest]
+
+
+def _newest(path):
+    """The last records of ``path``, each whole."""
+    try:
+        with insync_survey_system.opened(path) as file:
+            size = os.fstat(file.fileno()).st_size // _RECORD.size
+            file.seek(max(size - 5000, 0) * _RECORD.size)
+            return file.read(min(size, 5000) * _RECORD.size)
+    except FileNotFoundError:
+        return b""
 
 
 def _text(raw):

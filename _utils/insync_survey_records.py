@@ -15,22 +15,31 @@ FOLDER = pathlib.Path("/var/lib/insync/survey")
 COMPARED = (*insync_survey_lines.ASKED, "services", "failed", "timers", "certificates")
 
 
+NOT_LOOKED_AT = "not looked at then"
+# Of one server; daily ones of two weeks are what is looked at before it goes.
+KEPT = 50
+
+
 class RecordError(ValueError):
-    """There is no such survey; the message names those that there are."""
+    """There is no such survey, and the message names those that there are; or one that cannot be read."""
 
 
 def keep(host, survey, folder=FOLDER):
     """
     Keep ``survey`` (dict, of ``insync.survey full=True``) of ``host`` (str); return its file (pathlib.Path).
 
-    It tells no secret, but much about the server: only the master reads it. Raises OSError.
+    It tells no secret, but much about the server: only the master reads it. The oldest ones give way. Raises OSError.
     """
     home = pathlib.Path(folder, host)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home, suffix=".new") as opened:
         json.dump(survey, opened, indent=1, sort_keys=True)
         opened.flush()
-        return _named(opened.name, home, survey["when"])
+        file = _named(opened.name, home, survey["when"])
+    for date in dates(host, folder)[:-KEPT]:
+        # Of two that are kept at once each may have removed it.
+        (home / f"{date}.json").unlink(missing_ok=True)
+    return file
 
 
 def _named(new, home, when):
@@ -87,25 +96,41 @@ def _matching(host, date, folder):
 def _read(host, date, folder):
     file = pathlib.Path(folder, host, f"{date}.json")
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        survey = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise RecordError(f"{host}: {file} cannot be read: {type(exc).__name__}") from exc
+    if not isinstance(survey, dict) or not isinstance(survey.get("found"), dict):
+        raise RecordError(f"{host}: {file} is no record of a survey")
+    return survey
 
 
 def differences(before, after, servers=None):
     """
     Return what ``after`` says otherwise than ``before`` (both dict): a list of (``new`` or ``gone``, line).
 
-    servers (dict): address -> name. Sizes and the days that a certificate has left do not count.
+    servers (dict): address -> name. Sizes and the days that a certificate has left do not count. A section that is not
+    in both was not looked at then: it is ``unknown``. Raises RecordError for a record of another shape.
     """
-    old, new = (_lines(survey["found"], servers or {}) for survey in (before, after))
-    return [("gone", line) for line in old if line not in new] + [("new", line) for line in new if line not in old]
+    lacking = [section for section in COMPARED if not (section in before["found"] and section in after["found"])]
+    sections = [section for section in COMPARED if section not in lacking]
+    with _of_this_shape():
+        old, new = (_lines(survey["found"], sections, servers or {}) for survey in (before, after))
+    rows = [("gone", line) for line in old if line not in new] + [("new", line) for line in new if line not in old]
+    return rows + [("unknown", f"{section}: {NOT_LOOKED_AT}") for section in lacking]
 
 
-def _lines(found, servers):
+@contextlib.contextmanager
+def _of_this_shape():
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise RecordError(f"a record is of another shape: {type(exc).__name__}") from exc
+
+
+def _lines(found, sections, servers):
     """A line of everything that is compared, in order; and of who is connected to what."""
-    lines = [line for section in COMPARED for row in found[section] for line in _of_row(section, row)]
-    for row in found["listeners"]:
+    lines = [line for section in sections for row in found[section] for line in _of_row(section, row)]
+    for row in found["listeners"] if "listeners" in sections else ():
         where = f"{row['protocol']}/{row['port']}" + (f" of {row['unit']}" if row["unit"] else "")
         lines += [f"connection of {servers.get(address, address)} to {where}" for address in row["peers"]]
     return list(dict.fromkeys(lines))
@@ -122,12 +147,19 @@ def against(inventory, host, survey):
     """
     Return what the inventory declares of ``host`` (str), and ``survey`` (dict) did not find so: a list of (declared,
     found), both str; "nothing" on either side.
+
+    A section that is not there was not looked at then, and says so. Raises RecordError for a record of another shape.
     """
     plan = {"allow": insync_inventory.allow(inventory, host), "slots": insync_inventory.slots(inventory, host)}
-    found = {**survey["found"], "listeners": [_judged(plan, row) for row in survey["found"]["listeners"]]}
     servers = {one["private"]: name for name, one in inventory["hosts"].items()}
-    rows = [(line, "nothing") for line in insync_survey_lines.missing(found, plan)]
-    return rows + [("nothing", line) for line in insync_survey_lines.unknown(found, servers)]
+    lacking = [section for section in insync_survey_lines.ASKED if section not in survey["found"]]
+    with _of_this_shape():
+        found = {**dict.fromkeys(lacking, ()), **survey["found"]}
+        found["listeners"] = [_judged(plan, row) for row in found["listeners"]]
+        rows = [] if "listeners" in lacking else insync_survey_lines.missing(found, plan)
+        unknown = insync_survey_lines.unknown(found, servers)
+    rows = [(line, "nothing") for line in rows] + [("nothing", line) for line in unknown]
+    return rows + [("unknown", f"{section}: {NOT_LOOKED_AT}") for section in lacking]
 
 
 def _judged(plan, row):

@@ -1,13 +1,26 @@
 """A server as the survey sees it: its files, its packages, and what our states have declared of it."""
 
+import collections
+import itertools
 import os
 import pathlib
 import re
+import stat
 import subprocess
 import time
 
-# Where nobody's own things are, or too many of no interest.
-_SKIPPED = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/cache", "/var/tmp", "/var/lib/dpkg", "/var/lib/apt"}
+# Where nobody's own things are, or too many of no interest. rpm makes a database for whoever has no home and asks it.
+_SKIPPED = {"/var/lib/dpkg", "/var/lib/apt", "/nonexistent/.rpmdb"}
+# What a file system is that is looked at; overlay shows again what lies elsewhere, and others hold no data.
+_LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "bcachefs", "vfat", "exfat", "ntfs3", "tmpfs"}
+_NO_DATA = {"overlay", "proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "nsfs", "squashfs"}
+_NO_DATA |= {"rpc_pipefs", "fuse.lxcfs", "ramfs"}
+FILES, SECONDS = 60_000, 60
+# Of a home so many bytes are read: what is the system's own only an administrator makes large.
+READ = 20_000_000
+_OF_ROOT = ("/etc/", "/lib/", "/proc/", "/usr/", "/var/")
+# So many names fit a pattern at the most: users make files, too.
+NAMES = 5000
 
 
 class System:
@@ -26,7 +39,11 @@ class System:
         self.cut_short = []
         # Folders of which it was told what is in them: nobody need ask why they are large.
         self.explained = set()
-        self._owners = self._sources = None
+        # What ``insync_survey_packages`` knows of files that packages brought.
+        self.changes, self.digests = None, {}
+        # {a user's home: how much of it was read}
+        self._read = collections.Counter()
+        self._owners = self._sources = self._mounts = None
         self._places = [*self.plan.get("places", ()), *self._of_units()]
 
     def path(self, name):
@@ -39,15 +56,40 @@ class System:
 
     def glob(self, pattern):
         """Return the names (list of str, sorted) of the files that ``pattern`` (str, absolute) fits."""
-        return sorted(self.name(path) for path in self.root.glob(pattern.lstrip("/")))
+        names = sorted(self.name(path) for path in self.root.glob(pattern.lstrip("/")))
+        if len(names) > NAMES:
+            self.cut_short.append(f"{pattern}: too many files")
+        return names[:NAMES]
 
     def text(self, name, limit=1_000_000):
-        """Return the text of ``name`` (str), at most ``limit`` characters; "" if there is none."""
+        """
+        Return the text of ``name`` (str); "" if there is none.
+
+        limit (int): of what is longer, or no file at all, ``cut_short`` tells that it was not read to the end.
+        """
+        data = self.head(name, limit + 1)
+        if len(data) > limit:
+            self.cut_short.append(f"{name}: too large")
+        return data[:limit].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+    def head(self, name, size):
+        """Return the first ``size`` bytes of the file ``name`` (str); none if it cannot be read, which is told."""
+        home = "/".join(name.split("/")[:3])
+        if not name.startswith(_OF_ROOT) and self._read[home] > READ:
+            self.cut_short.append(f"{home}: too much to read")
+            return b""
         try:
-            with self.path(name).open(encoding="utf-8", errors="replace") as file:
-                return file.read(limit)
-        except OSError:
-            return ""
+            with opened(self.path(name)) as file:
+                data = file.read(size)
+                self._read[home] += len(data)
+                return data
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+        except OSError as exc:
+            # What is to be empty is often a link to it.
+            if os.path.realpath(self.path(name)) != os.devnull:
+                self.cut_short.append(f"{name}: {'no file' if exc.errno is None else 'cannot be read'}")
+            return b""
 
     def run(self, *command, seconds=15):
         """Return what ``command`` (str) prints; "" if it fails, takes longer, or is not there."""
@@ -101,13 +143,17 @@ class System:
         """
         Return why ``name`` (str), a path, is there: ``salt``, ``package <name>``, ``known: <why>``, "" if nobody knows.
         """
+        package = self.owner(name)
+        return self.declared(name) or (f"package {package}" if package else "")
+
+    def declared(self, name):
+        """Return what ``by`` does, but nothing of packages."""
         if name in self.plan.get("files", ()) or any(_below(name, one) for one in self._places):
             return "salt"
         for pattern, why in self.plan.get("known", {}).items():
             if pathlib.PurePath(name).match(pattern) or name == pattern:
                 return f"known: {why}"
-        package = self.owner(name)
-        return f"package {package}" if package else ""
+        return ""
 
     def kept_by(self, name):
         """Return who keeps data at ``name`` (str): as ``by``, or the package whose own folder in /var/lib it is in."""
@@ -122,37 +168,88 @@ class System:
                 for line in re.findall(r"^StateDirectory=(.*)$", self.text(name), re.MULTILINE):
                     yield from (f"/var/lib/{folder}" for folder in line.split() if not folder.startswith("/"))
 
-    def walk(self, tops, seconds=10, entries=60_000):
-        """
-        Yield an os.DirEntry of every file below ``tops`` (str) that are there, on the same file system.
+    def mounts(self):
+        """Return where file systems are mounted (dict: folder -> kind), the upper one of two in the same place."""
+        if self._mounts is None:
+            rows = (line.split() for line in self.text("/proc/mounts").splitlines())
+            self._mounts = {_unescaped(row[1]): row[2] for row in rows if len(row) > 2}
+        return self._mounts
 
-        seconds, entries (int): after so many it ends, and says so in ``cut_short``.
+    def walk(self, tops):
         """
-        end = time.monotonic() + seconds
-        for top in tops:
-            folder = self.path(top)
-            if folder.is_dir() and not folder.is_symlink():
-                device = folder.stat().st_dev
-                for entry in self._below(folder, device):
-                    entries -= 1
-                    if entries < 0 or time.monotonic() > end:
-                        self.cut_short.append(f"{top}: too many files")
-                        return
-                    yield entry
+        Yield an os.DirEntry of every file below ``tops`` (list of str) that are there, in other file systems, too.
 
-    def _below(self, folder, device):
-        waiting = [str(folder)]
+        Of each so many are yielded, and no longer; ``cut_short`` says where it ended, and what was not looked at.
+        """
+        end = time.monotonic() + SECONDS
+        for number, top in enumerate(tops):
+            # None may take the time of those behind it.
+            share = (end - time.monotonic()) / min(3, len(tops) - number)
+            if self._is_open(top) and not self._is_link(top, tops):
+                yield from self._some_below(top, time.monotonic() + share)
+
+    def _some_below(self, top, end):
+        for number, entry in enumerate(self._below(top)):
+            if number == FILES or time.monotonic() > end:
+                self.cut_short.append(f"{top}: too many files")
+                return
+            yield entry
+
+    def _is_open(self, name):
+        """Whether data may be in the folder ``name``, which is not touched: another server may be gone."""
+        kind = self.mounts().get(name, "ext4")
+        if kind not in _LOCAL | _NO_DATA:
+            self.cut_short.append(f"{name}: a {kind}, not looked at")
+        return kind in _LOCAL and name not in _SKIPPED
+
+    def _is_link(self, top, tops):
+        """Whether ``top`` is one, which is not followed; what it leads to is looked at if it is in another one."""
+        path = self.path(top)
+        if not path.is_symlink():
+            return False
+        target = os.path.normpath(os.path.join(os.path.dirname(top), os.readlink(path)))
+        if not any(f"{target}/".startswith(f"{one}/") for one in tops) and self.path(target).is_dir():
+            self.cut_short.append(f"{top}: a link to {target}, not looked at")
+        return True
+
+    def _below(self, top):
+        waiting, failed = [str(self.path(top))], False
         while waiting:
             try:
-                found = list(os.scandir(waiting.pop()))
+                with os.scandir(waiting.pop()) as entries:
+                    found = list(itertools.islice(entries, FILES + 1))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
             except OSError:
+                failed = True
                 continue
             for entry in found:
-                if entry.is_dir(follow_symlinks=False):
-                    name = self.name(pathlib.Path(entry.path))
-                    if name not in _SKIPPED and entry.stat(follow_symlinks=False).st_dev == device:
-                        waiting.append(entry.path)
+                if entry.is_dir(follow_symlinks=False) and self._is_open(self.name(pathlib.Path(entry.path))):
+                    waiting.append(entry.path)
                 yield entry
+        if failed:
+            self.cut_short.append(f"{top}: a folder cannot be read")
+
+
+def opened(path):
+    """
+    Return ``path`` (pathlib.Path) as an opened binary file. Raises OSError, one without a number if it is no file.
+
+    Whoever has a home can put a pipe there, and would have the survey wait; a device may begin what it is for.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("no file")
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb")
+    # It may be another one since.
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("no file")
+    return file
+
+
+def _unescaped(text):
+    """As /proc/mounts writes a space."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _below(name, place):

@@ -1,9 +1,11 @@
 """What systemd runs on a server, or used to be run by init, that no package brings."""
 
+import glob
 import os
 import re
 
 import insync_survey_mask
+import insync_survey_packages
 
 _KEPT = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _PLACES = (*_KEPT[:1], "/run/systemd/system", *_KEPT[1:])
@@ -14,6 +16,8 @@ _OF_USERS = (
     *(f"{home}/{place}/systemd/user" for home in ("/root", "/home/*") for place in (".config", ".local/share")),
 )
 _KINDS = "service|socket|timer|path|mount|automount|target|swap|slice"
+# What packages wanted when they were installed, whatever somebody did since.
+_OF_DEBIAN = "/var/lib/systemd/deb-systemd-helper"
 _GENERATED = ("/run/systemd/generator", "/run/systemd/generator.late", "/run/systemd/transient")
 
 
@@ -43,8 +47,10 @@ def units(system):
     """
     rows = [_unit(system, name) for name in _own(system, "*") if _is_unit(name)]
     rows += [_drop_in(system, name) for name in _own(system, "*.d/*.conf")]
-    rows += [_script(system, name) for name in system.glob("/etc/init.d/*") if not system.by(name)]
-    rows += [_script(system, "/etc/rc.local")] if system.text("/etc/rc.local", 10) else []
+    rows += [
+        _script(system, name) for name in system.glob("/etc/init.d/*") if not insync_survey_packages.by(system, name)
+    ]
+    rows += [_script(system, "/etc/rc.local")] if system.head("/etc/rc.local", 10) else []
     return [row for row in rows if row]
 
 
@@ -52,9 +58,9 @@ def _own(system, pattern):
     """The files that ``pattern`` fits where units are, but for what packages bring; /lib may be a link to /usr/lib."""
     folders = {}
     for folder in (name for place in (*_KEPT, *_OF_USERS) for name in system.glob(place)):
-        folders.setdefault(system.path(folder).resolve(), folder)
-    names = [name for folder in folders.values() for name in system.glob(f"{folder}/{pattern}")]
-    return [name for name in names if not system.by(name).startswith("package")]
+        folders.setdefault(os.path.realpath(system.path(folder)), folder)
+    names = [name for folder in folders.values() for name in system.glob(f"{glob.escape(folder)}/{pattern}")]
+    return [name for name in names if not insync_survey_packages.by(system, name).startswith("package")]
 
 
 def running(system):
@@ -94,8 +100,10 @@ def _target(system, file):
 
 def _unit(system, name):
     target = _target(system, name)
-    if target == "/dev/null" or (target != name and system.by(target)):
-        # Masked, or only another name for a unit that is known.
+    if target == "/dev/null":
+        return _masked(system, name)
+    if target != name and system.by(target):
+        # Only another name for a unit that is known.
         return None
     text = system.text(name, 100_000)
     folder, unit = name.rsplit("/", 1)
@@ -106,11 +114,21 @@ def _unit(system, name):
         "unit": unit,
         "path": name,
         "kind": "unit",
-        "enabled": any(system.glob(f"{place}/*.wants/{unit}") for place in wants),
+        "enabled": any(system.glob(f"{glob.escape(place)}/*.wants/{glob.escape(unit)}") for place in wants),
         "runs": asked and system.run("systemctl", "is-active", unit).strip() == "active",
         "commands": [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)],
-        "by": system.by(name),
+        "by": insync_survey_packages.by(system, name),
     }
+
+
+def _masked(system, name):
+    """A unit that a package has start, and somebody has not; what is masked as its package goes is nothing to ask."""
+    folder, unit = name.rsplit("/", 1)
+    packages = [owner for place in _KEPT[2:] if (owner := system.owner(f"{place}/{unit}"))]
+    starts = any(system.glob(f"{place}/*.wants/{glob.escape(unit)}") for place in (_KEPT[0], f"{_OF_DEBIAN}-enabled"))
+    if folder != _KEPT[0] or not packages or not starts or system.path(f"{_OF_DEBIAN}-masked/{unit}").exists():
+        return None
+    return {"unit": unit, "path": name, "kind": f"masks that of {packages[0]}", "by": system.by(name)}
 
 
 def _starts(text):
@@ -123,10 +141,10 @@ def _starts(text):
 
 def _drop_in(system, name):
     unit = name.split("/")[-2].removesuffix(".d")
-    return {"unit": unit, "path": name, "kind": "drop-in", "by": system.by(name)}
+    return {"unit": unit, "path": name, "kind": "drop-in", "by": insync_survey_packages.by(system, name)}
 
 
 def _script(system, name):
     path = system.path(name)
     kind = "init script" if os.access(path, os.X_OK) else "init script (switched off)"
-    return {"unit": name.rsplit("/", 1)[-1], "path": name, "kind": kind, "by": system.by(name)}
+    return {"unit": name.rsplit("/", 1)[-1], "path": name, "kind": kind, "by": insync_survey_packages.by(system, name)}

@@ -7,6 +7,7 @@ import ssl
 import time
 
 import insync_survey_mask
+import insync_survey_packages
 
 _FILES = {
     "nginx": (
@@ -58,7 +59,8 @@ _INCLUDE = {
     "nginx": re.compile(rf"""{_BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
     "apache": re.compile(r"""^\s*Include(Optional)?\s+["']?([^"'\n]+)""", re.MULTILINE | re.IGNORECASE),
 }
-_UPSTREAM = re.compile(r"(?:proxy_pass|ProxyPass\s+\S+)\s+([^;#\s]+)")
+# To Apache a semicolon is a part of it. A comment of nginx is gone already.
+_UPSTREAM = re.compile(r"proxy_pass\s+([^;\s]+)|ProxyPass\s+\S+\s+(\S+)")
 _QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
 _PATTERN = re.compile(r"[\w./*?\[\]@+-]{1,200}")
 _NAME = re.compile(r"[\w.*~^$\\-]{1,120}")
@@ -83,7 +85,7 @@ def sites(system):
     found = []
     for server in _FILES:
         for name, text in _texts(system, server):
-            by = system.by(name) or _linked(system, system.path(name))
+            by = insync_survey_packages.by(system, name) or _linked(system, system.path(name))
             found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
     for server, patterns in _OTHERS.items():
         for name in (name for pattern in patterns for name in system.glob(pattern)):
@@ -136,8 +138,8 @@ def _linked(system, path):
     """By whom it is what a link leads to, such as Debian's default site."""
     if not path.is_symlink():
         return ""
-    target = path.resolve()
-    return system.by(system.name(target)) if target.is_relative_to(system.root) else ""
+    target = pathlib.Path(os.path.realpath(path))
+    return insync_survey_packages.by(system, system.name(target)) if target.is_relative_to(system.root) else ""
 
 
 def _site(server, name, text, by):
@@ -149,7 +151,7 @@ def _site(server, name, text, by):
         "names": [word for word in words if _NAME.fullmatch(word)],
         "listen": [one for one in listen if re.fullmatch(r"[\w.:*\[\]/-]{1,80}", one)],
         "root": next(iter(_ROOT.findall(text)), ""),
-        "upstream": sorted({insync_survey_mask.url(one) for one in _UPSTREAM.findall(text)}),
+        "upstream": sorted({insync_survey_mask.url(one or other) for one, other in _UPSTREAM.findall(text)}),
         "by": by,
     }
 

@@ -93,6 +93,41 @@ def test_a_survey_that_was_cut_off_is_told(folder):
         records.read("dev02", "", folder)
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '"x"', '{"found": []}', '{"found": null}'])
+def test_what_is_no_survey_is_told(folder, text):
+    (folder / "dev02" / "2026-11-26T09:00:00Z.json").write_text(text)
+    with pytest.raises(records.RecordError, match="09:00:00Z.json is no record of a survey"):
+        records.read("dev02", "", folder)
+
+
+@pytest.mark.parametrize("rows", [[{}], ["x"], 1, None, [{"address": "x", "by": ""}]])
+@pytest.mark.parametrize("section", ["databases", "listeners", "virtualenvs"])
+def test_a_survey_of_another_shape_is_told(inventory, section, rows):
+    other = survey("1", **{section: rows})
+    for compare in (
+        lambda: records.differences(other, survey("2")),
+        lambda: records.differences(survey("2"), other),
+        lambda: records.against(inventory, "dev02", other),
+    ):
+        with pytest.raises(records.RecordError, match="a record is of another shape: "):
+            compare()
+
+
+def test_a_section_that_is_not_there_was_not_looked_at(inventory):
+    old, new = survey("1", failed=[{"unit": "x"}]), survey("2", databases=[DATABASE], listeners=[SSH])
+    del old["found"]["databases"], old["found"]["listeners"]
+    told = [("unknown", "listeners: not looked at then"), ("unknown", "databases: not looked at then")]
+    assert records.differences(old, new) == [("gone", "failed x"), *told]
+    assert records.against(inventory, "dev02", old) == told
+
+
+def test_the_oldest_surveys_give_way(folder, monkeypatch):
+    monkeypatch.setattr(records, "KEPT", 3)
+    records.keep("dev02", survey("2026-11-26T09:00:00Z"), folder)
+    file = records.keep("dev02", survey("2026-11-27T08:00:00Z"), folder)
+    assert records.dates("dev02", folder) == ["2026-11-26T09:00:00Z", "2026-11-26T09:00:00Z-2", file.stem]
+
+
 @pytest.fixture
 def runner(tmp_path, monkeypatch):
     """The verbs, of an installation in which two servers were surveyed."""
