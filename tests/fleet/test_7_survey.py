@@ -112,7 +112,7 @@ def expected(address):
         "unit /etc/systemd/system/old-tracker.service: runs, starts at boot, /usr/bin/python3 /srv/old/tracker.py ... "
         "--api-key=... -p...",
         "cron /etc/cron.d/old-lists: */7 * * * * PASSWORD=... /usr/bin/python3 ... --key ... -p... (user root)",
-        "site old.insynchq.com of nginx, in /etc/nginx/sites-enabled/old, to http://127.0.0.1:8090",
+        "site old.insynchq.com of nginx, in /etc/nginx/sites-enabled/old, to http://...",
         "database lists.db of sqlite, 8.19 kB, /srv/old/lists.db",
         "configuration /etc/bash.bashrc of bash: changed",
     ]
