@@ -39,7 +39,7 @@ def __virtual__():
 
 
 @_told
-def backup(*more, kind="physical", test=False, **kwargs):
+def backup(*, kind="physical", test=False, **kwargs):
     """
     Back up this replica's database into the bucket, encrypted; its manifest is written last.
 
@@ -59,7 +59,6 @@ def backup(*more, kind="physical", test=False, **kwargs):
         salt db-slave02 insync.backup kind=logical
         salt db-slave02 insync.backup kind=binlogs
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     if kind not in _KINDS:
         raise SaltInvocationError(f"kind={kind}: there is {', '.join(_KINDS)}")
@@ -68,7 +67,7 @@ def backup(*more, kind="physical", test=False, **kwargs):
     # Of what is done all day long there is no history.
     often = kind == insync_db_archive.LOGS
     wait = _PATIENCE if often else 0
-    run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, (), __grains__["id"], test or often, wait)
+    run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, __grains__["id"], test or often, wait)
     with run as (journal, done), insync_mariadb.local(seconds=30) as query:
         insync_db_backup.healthy(query, insync_db_status.declared(pillar))
         if test:
@@ -132,7 +131,7 @@ def _lineage():
 
 
 @_told
-def backups(*more, limit=10, **kwargs):
+def backups(*, limit=10):
     """
     List the backups of the database that are in the bucket, the newest first, and what their verification said.
 
@@ -149,8 +148,6 @@ def backups(*more, limit=10, **kwargs):
         salt db-slave02 insync.backups
         salt db-slave02 insync.backups limit=1
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ("limit",))
     if not str(limit).isdigit() or int(limit) < 1:
         raise SaltInvocationError(f"limit={limit}: is not a number above 0")
     bucket = _bucket(_pillar())

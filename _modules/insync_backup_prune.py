@@ -26,7 +26,7 @@ def __virtual__():
 
 
 @_told
-def prune_backups(*more, test=True, **kwargs):
+def prune_backups(*, test=True, **kwargs):
     """
     Remove the backups of the database, and the binary logs, that nobody needs any more.
 
@@ -45,7 +45,6 @@ def prune_backups(*more, test=True, **kwargs):
         salt ct1 insync.prune_backups
         salt ct1 insync.prune_backups test=False
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
     if "backup_retention" not in pillar:
@@ -54,7 +53,7 @@ def prune_backups(*more, test=True, **kwargs):
     named = {"access": where["access_key"], "secret": where["secret_key"]}
     keys = insync_conf.resolve(named, {}, pillar["secrets"])
     bucket = insync_db_archive.store(where, keys["access"], keys["secret"])
-    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, (), __grains__["id"], test)
+    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, __grains__["id"], test)
     with run as (_, done):
         done |= {"bucket": bucket.name, "removed": []}
         for key in insync_db_retention.plan(bucket, declared["keep"], declared["hours"]):

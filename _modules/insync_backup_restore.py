@@ -42,7 +42,7 @@ def __virtual__():
 
 
 @_told
-def backup_restore(*more, identity, backup="newest", until="", database="", test=True, **kwargs):
+def backup_restore(*, identity, backup="newest", until="", database="", test=True, **kwargs):
     """
     Restore a physical backup on this replica, and what happened after it up to a moment, by the binary logs.
 
@@ -67,11 +67,10 @@ def backup_restore(*more, identity, backup="newest", until="", database="", test
         salt db-slave02 insync.backup_restore identity=/run/ops.key test=False
         salt db-slave02 insync.backup_restore identity=/run/ops.key database=insync until=0-172818705-4711 test=False
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     key = _key(identity)
     bucket = _bucket()
-    with insync_verb.called(insync_db.AREA, "insync.backup_restore", kwargs, (), __grains__["id"], test) as run:
+    with insync_verb.called(insync_db.AREA, "insync.backup_restore", kwargs, __grains__["id"], test) as run:
         manifest, items, plan = _plan(bucket, backup, until, database)
         if test:
             return plan

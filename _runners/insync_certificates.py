@@ -7,18 +7,21 @@ import insync_certificates
 import insync_inventory
 import insync_site
 import insync_tls
+import insync_verb
 import salt.client
 
 # The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
 from salt.exceptions import NotImplemented as Refused
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
 
 
 def __virtual__():
     return __virtualname__
 
 
+@_checked
 def certificates():
     """
     Print every certificate that the servers show, public ones and the fleet's own, and what is wrong with it.
