@@ -27,8 +27,8 @@ def certificates():
     Print every certificate that the servers show, public ones and the fleet's own, and what is wrong with it.
 
     What is wrong: expired; expires soon (public ones with fewer than 21 days, which their timer should not let happen,
-    the fleet's own with fewer than 30); self-signed; of another name than it should be; of a private service and not from
-    the fleet's own CA, or of a public one and from it; missing. Which public CA it is from is told, and not judged.
+    the fleet's own with fewer than 30); self-signed; of another name than it should be; of a private service and not
+    from the fleet's own CA, or of a public one and from it; missing. Of which public CA it is is told, and not judged.
 
     Returns a dict whose ``data`` is a list of dict: server, name, service, issuer, expires, days, problem. The exit
     code is 1 if there is a problem.
