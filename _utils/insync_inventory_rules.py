@@ -237,6 +237,29 @@ def _replicas(inventory):
             yield f"hosts.yaml: {key}: replicas in {environment} need exactly one server that plays '{PRIMARY}' there"
 
 
+def _left_databases(inventory):
+    both = {PRIMARY, REPLICA}
+    for name, host in inventory["hosts"].items():
+        left, stays = both & set(retired_on(inventory, name)), both & set(host["roles"])
+        if left and stays:
+            reason = f"'{min(left)}' is the same database as '{min(stays)}', which it plays; strike it off here"
+            yield f"hosts.yaml: {name}.retired: {reason}"
+        clients = _led_to_production(inventory, environment_of(inventory, name))
+        if PRIMARY in left and clients:
+            reason = (
+                f"{', '.join(clients)} would be led to production's '{PRIMARY}'; let them leave too, or another play it"
+            )
+            yield f"hosts.yaml: {name}.retired: {reason}"
+
+
+def _led_to_production(inventory, environment):
+    """The roles of an environment without a database of its own that would write into another one's."""
+    playing = roles_in(inventory, environment)
+    services = [service for service in inventory["services"].values() if service["role"] == PRIMARY]
+    clients = {client for service in services for client in service["clients"]}
+    return [role for role in playing if role in clients] if environment != PRODUCTION and PRIMARY not in playing else []
+
+
 def _previews(inventory):
     for name in hosts_with(inventory, PREVIEW):
         if BALANCER not in roles_of(inventory, name):
@@ -496,6 +519,7 @@ RULES = (
     _addresses,
     _single_roles,
     _replicas,
+    _left_databases,
     _previews,
     _reach,
     _protocols,

@@ -108,6 +108,15 @@ def test_states_for_a_server_to_come_need_nobody_who_plays_them(copy):
     assert copy.problems() == []
 
 
+def test_a_database_may_be_left_when_its_clients_have_or_another_server_plays_it(copy):
+    stays = ["redis", "beanstalkd", "conf_server"]
+    copy.apply({"set": {"hosts.staging.roles": stays, "hosts.staging.retired": ["mysql_primary"]}})
+    assert copy.problems() == []
+    copy.apply({"set": {"hosts.staging.roles": ["mailer", "mail_sink"], "hosts.dev02.environment": "staging"}})
+    copy.apply({"set": {"hosts.dev02.roles": ["mysql_primary"]}})
+    assert copy.problems() == []
+
+
 def test_one_balancer_may_take_over_from_another(copy):
     copy.apply({"set": {"hosts.dev02.roles": ["web_lb"]}})
     assert copy.problems() == []
