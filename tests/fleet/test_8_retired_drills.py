@@ -20,7 +20,7 @@ NO_STATES = {"preview"}
 # How what users gave the roles is asked for: from where, and by which command.
 JOB = "cat /var/lib/beanstalkd/binlog.* | grep --binary-files=text --only-matching lab-retire | uniq"
 AOF = "cat /var/lib/redis/main/appendonlydir/*.aof | grep --binary-files=text --count web:signups"
-USER = f"""mariadb --skip-column-names -e "SELECT email FROM insync.users WHERE email = '{web.address("retire")}'" """
+USER = """mariadb --skip-column-names -e "SELECT email FROM insync.users WHERE email LIKE 'retire-%' ORDER BY email" """
 PROJECTS = "import sqlite3; database = sqlite3.connect('/var/lib/bugsink/db.sqlite3'); "
 PROJECTS += "print(*database.execute('SELECT slug FROM projects_project'))"
 ASKED = {
