@@ -15,12 +15,15 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 __virtualname__ = "insync"
 
 _told = insync_errors.told(insync_sshd.SshdError, insync_lock.Held)
+# What is asked of ct1 it reads itself.
+_checked = insync_verb.checked(SaltInvocationError, insync_request.VERSION)
 
 
 def __virtual__():
     return __virtualname__
 
 
+@_told
 def ports():
     """
     Compare the ports that this server listens on with those that the inventory declares.
@@ -64,7 +67,7 @@ def confirm_sshd(test=False, **kwargs):
         salt ct1 insync.confirm_sshd
     """
     test = insync_verb.flag(test=test)
-    with insync_verb.called("sshd", "insync.confirm_sshd", kwargs, ("test",), __grains__["id"], test):
+    with insync_verb.called("sshd", "insync.confirm_sshd", kwargs, __grains__["id"], test):
         if not test:
             insync_sshd.confirm()
         elif not insync_sshd.pending():
@@ -72,7 +75,8 @@ def confirm_sshd(test=False, **kwargs):
     return {"confirmed": not test}
 
 
-def restart_web(**kwargs):
+@_checked
+def restart_web(test=False, **kwargs):
     """
     Restart web on the targeted servers without a lost request.
 
@@ -90,10 +94,11 @@ def restart_web(**kwargs):
 
         salt 'web*' insync.restart_web
     """
-    return _led("restart", "web", kwargs)
+    return _led("web", kwargs)
 
 
-def restart_license(**kwargs):
+@_checked
+def restart_license(test=False, **kwargs):
     """
     Restart license on the targeted servers; otherwise like ``insync.restart_web``.
 
@@ -105,10 +110,11 @@ def restart_license(**kwargs):
 
         salt 'license*' insync.restart_license
     """
-    return _led("restart", "license", kwargs)
+    return _led("license", kwargs)
 
 
-def update_in_web(*packages, **kwargs):
+@_checked
+def update_in_web(*packages, test=False, watch=5, keep=600, **kwargs):
     """
     Move web, on all of its servers in the same moment, to a release in which packages are updated.
 
@@ -124,10 +130,11 @@ def update_in_web(*packages, **kwargs):
 
         salt 'web*' insync.update_in_web insync-web==2.4.0 insync-core
     """
-    return _led("update_in", "web", kwargs)
+    return _led("web", kwargs)
 
 
-def update_in_license(*packages, **kwargs):
+@_checked
+def update_in_license(*packages, test=False, watch=5, keep=600, **kwargs):
     """
     Move license to a release in which packages are updated; otherwise like ``insync.update_in_web``.
 
@@ -139,14 +146,11 @@ def update_in_license(*packages, **kwargs):
 
         salt 'license*' insync.update_in_license insync-license==2.4.0
     """
-    return _led("update_in", "license", kwargs)
+    return _led("license", kwargs)
 
 
-def _led(verb, app, told, seconds=900):
+def _led(app, told, seconds=900):
     """Let ct1 do what this job asks for; it reads that in its own record of the job."""
-    wrong = insync_request.unknown(verb, told)
-    if wrong:
-        raise SaltInvocationError(wrong)
     jid = told.get("__pub_jid")
     if not jid:
         raise CommandExecutionError("ct1 leads this: call it there, with salt or salt-run")

@@ -47,7 +47,7 @@ def __virtual__():
 
 
 @_told
-def backup(*more, kind="", test=False, **kwargs):
+def backup(*, kind="", test=False, **kwargs):
     """
     Back up what this server keeps, encrypted, into its bucket.
 
@@ -71,7 +71,6 @@ def backup(*more, kind="", test=False, **kwargs):
         salt db-slave02 insync.backup kind=logical
         salt db-slave02 insync.backup kind=binlogs
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
     kind = kind or (insync_db_archive.PHYSICAL if _replica(pillar) else "data")
@@ -81,7 +80,7 @@ def backup(*more, kind="", test=False, **kwargs):
     # Of what is done all day long there is no history.
     often = kind == insync_db_archive.LOGS
     wait = _PATIENCE if often else 0
-    run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, (), __grains__["id"], test or often, wait)
+    run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, __grains__["id"], test or often, wait)
     with run as (journal, done), insync_mariadb.local(seconds=30) as query:
         insync_db_backup.healthy(query, insync_db_status.declared(pillar))
         if test:
@@ -95,7 +94,7 @@ def _data(pillar, kind, told, test):
     repository, there = insync_data_backup.of_server(pillar, __grains__["id"])
     wanted = insync_data_backup.chosen(there, kind, _KINDS if _replica(pillar) else ())
     area = insync_data_backup.AREA
-    with insync_verb.called(area, "insync.backup", told, (), __grains__["id"], test) as (journal, done):
+    with insync_verb.called(area, "insync.backup", told, __grains__["id"], test) as (journal, done):
         if test:
             return {"bucket": repository.address, "there": insync_data_backup.counted(repository, wanted)}
         done |= {"bucket": repository.address, **insync_data_backup.backup(repository, wanted, journal)}
@@ -156,7 +155,7 @@ def _lineage():
 
 
 @_told
-def backups(*more, limit=10, **kwargs):
+def backups(*, limit=10):
     """
     List the backups of this server that are in its bucket, the newest first, and what their verification said.
 
@@ -175,8 +174,6 @@ def backups(*more, limit=10, **kwargs):
         salt db-slave02 insync.backups
         salt db-slave02 insync.backups limit=1
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ("limit",))
     if not str(limit).isdigit() or int(limit) < 1:
         raise SaltInvocationError(f"limit={limit}: is not a number above 0")
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())

@@ -30,7 +30,7 @@ def __virtual__():
 
 
 @_told
-def prune_backups(*more, test=True, **kwargs):
+def prune_backups(*, test=True, **kwargs):
     """
     Remove the backups that nobody needs any more: of the database with its binary logs, and of every server's data.
 
@@ -53,12 +53,11 @@ def prune_backups(*more, test=True, **kwargs):
         salt ct1 insync.prune_backups
         salt ct1 insync.prune_backups test=False
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
     if "backup_retention" not in pillar:
         raise CommandExecutionError("this server has no key to remove backups")
-    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, (), __grains__["id"], test)
+    run = insync_verb.called("backup-retention", "insync.prune_backups", kwargs, __grains__["id"], test)
     with run as (journal, done):
         done["data"], failed = insync_data_retention.prune(pillar, journal, test)
         try:

@@ -52,9 +52,7 @@ def __virtual__():
 
 
 @_told
-def backup_restore(
-    *more, kind="", backup="newest", test=True, aside=False, identity="", until="", database="", **kwargs
-):
+def backup_restore(*, kind="", backup="newest", test=True, aside=False, identity="", until="", database="", **kwargs):
     """
     Restore a backup: on a replica the database, up to a moment; on any server a kind of its data.
 
@@ -88,12 +86,11 @@ def backup_restore(
         salt db-slave02 insync.backup_restore identity=/run/ops.key test=False
         salt db-slave02 insync.backup_restore identity=/run/ops.key database=insync until=0-172818705-4711 test=False
     """
-    insync_verb.nothing_more(more)
     test, aside = insync_verb.flag(test=test), insync_verb.flag(aside=aside)
     if kind not in ("", insync_db_archive.PHYSICAL):
         return _data(kind, backup, aside, test, kwargs)
     bucket, key = _bucket(), _key(identity)
-    with insync_verb.called(insync_db.AREA, "insync.backup_restore", kwargs, (), __grains__["id"], test) as run:
+    with insync_verb.called(insync_db.AREA, "insync.backup_restore", kwargs, __grains__["id"], test) as run:
         manifest, items, plan = _plan(bucket, backup, until, database)
         if test:
             return plan
@@ -106,7 +103,7 @@ def _data(kind, backup, aside, test, told):
     repository, there = insync_data_backup.of_server(pillar, __grains__["id"])
     how = insync_data_backup.one_of(there, kind)
     area, verb = insync_data_backup.AREA, "insync.backup_restore"
-    with insync_verb.called(area, verb, told, (), __grains__["id"], test) as (journal, done):
+    with insync_verb.called(area, verb, told, __grains__["id"], test) as (journal, done):
         done |= insync_data_backup.restore(repository, kind, how, backup, journal, aside, test)
         return dict(done)
 

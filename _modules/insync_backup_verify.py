@@ -41,7 +41,7 @@ def __virtual__():
 
 
 @_told
-def backup_verify(*more, backup="newest", **kwargs):
+def backup_verify(*, backup="newest", **kwargs):
     """
     Restore a physical backup here, compare all that is in it with its manifest, and replay the binary logs after it.
 
@@ -60,13 +60,12 @@ def backup_verify(*more, backup="newest", **kwargs):
         salt redis insync.backup_verify
         salt redis insync.backup_verify backup=2026-11-27T013000Z
     """
-    insync_verb.nothing_more(more)
     pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
     if "db_verifier" not in pillar:
         raise CommandExecutionError("this server verifies no backups")
     known = insync_conf.resolve(_named(pillar["db_verifier"]), {}, pillar["secrets"])
     bucket = insync_db_archive.store(pillar["db_verifier"]["store"], known["access"], known["secret"])
-    with insync_verb.called("db", "insync.backup_verify", kwargs, (), __grains__["id"]) as (journal, done):
+    with insync_verb.called("db", "insync.backup_verify", kwargs, __grains__["id"]) as (journal, done):
         chosen = _chosen(bucket, backup, pillar["db_verifier"]["hours"]["verified"])
         try:
             done |= _verify(bucket, chosen, known["key"], journal)

@@ -1,6 +1,8 @@
 """The certificates of a server, as its clients see them."""
 
 import insync_certificates
+import insync_verb
+from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
 
@@ -9,6 +11,7 @@ def __virtual__():
     return __virtualname__
 
 
+@insync_verb.checked(SaltInvocationError)
 def certificates(wanted=None):
     """
     Ask for the certificates that this server can see: its own public ones, and those of the fleet's servers that it is
@@ -26,5 +29,7 @@ def certificates(wanted=None):
 
         salt ct1 insync.certificates
     """
+    if not isinstance(wanted, list | None):
+        raise SaltInvocationError(f"wanted: {wanted!r} is no list; this server's pillar says it, too")
     asked = __pillar__["certificates"] if wanted is None else [one for one in wanted if one["by"] == __grains__["id"]]
     return insync_certificates.shown(asked, __pillar__["tls"]["ca"])

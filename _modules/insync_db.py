@@ -4,7 +4,6 @@ import insync_db_status
 import insync_errors
 import insync_fresh_pillar
 import insync_mariadb
-import insync_verb
 from salt.exceptions import CommandExecutionError
 
 __virtualname__ = "insync"
@@ -16,7 +15,8 @@ def __virtual__():
     return __virtualname__
 
 
-def db_primary(*more, **kwargs):
+@_told
+def db_primary():
     """
     Return which server ct1 declares to be the primary of this one's database, as ct1 says now.
 
@@ -28,13 +28,11 @@ def db_primary(*more, **kwargs):
 
         salt db insync.db_primary
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ())
     return _primary(insync_fresh_pillar.compile(__opts__, __grains__.value()))
 
 
 @_told
-def db_status(*more, **kwargs):
+def db_status():
     """
     Tell what this server's database is at this moment, and what of it is not as declared.
 
@@ -49,8 +47,6 @@ def db_status(*more, **kwargs):
 
         salt 'db*' insync.db_status
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ())
     if "mariadb" not in __pillar__:
         raise CommandExecutionError("this server has no database")
     declared = insync_db_status.declared(__pillar__)

@@ -184,6 +184,7 @@ def give_up(history):
     return True
 
 
+@_told
 def answered_by(address, port):
     """
     Tell whether a MariaDB answers this server.

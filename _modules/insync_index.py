@@ -4,7 +4,8 @@ import socket
 import urllib.parse
 
 import insync_venv
-from salt.exceptions import CommandExecutionError
+import insync_verb
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync_index"
 
@@ -15,6 +16,7 @@ def __virtual__():
     return __virtualname__
 
 
+@insync_verb.checked(SaltInvocationError)
 def resolve(pins, root, wanted, index, ca):
     """
     Make the lock of a release out of the one before it.

@@ -18,7 +18,7 @@ def __virtual__():
 
 
 @_told
-def queue_status(*more, **kwargs):
+def queue_status():
     """
     Tell what is in this server's queue and in the outbox at this moment, and what is wrong.
 
@@ -36,8 +36,6 @@ def queue_status(*more, **kwargs):
 
         salt beanstalkd insync.queue_status
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ())
     declared = _declared()
     with _connected() as queue:
         found = insync_queue.seen(queue)
@@ -49,7 +47,7 @@ def queue_status(*more, **kwargs):
 
 
 @_told
-def queue_kick(tube="mail", limit=100, *more, test=False, **kwargs):
+def queue_kick(tube="mail", limit=100, *, test=False, **kwargs):
     """
     Let buried jobs be tried again, the oldest first; their tries count anew.
 
@@ -65,7 +63,6 @@ def queue_kick(tube="mail", limit=100, *more, test=False, **kwargs):
         salt beanstalkd insync.queue_kick
         salt beanstalkd insync.queue_kick mail 10 test=True
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
     if not insync_beanstalkd.TUBE.fullmatch(str(tube)):
         raise SaltInvocationError(f"tube={tube}: is not the name of a tube")
@@ -73,7 +70,7 @@ def queue_kick(tube="mail", limit=100, *more, test=False, **kwargs):
         raise SaltInvocationError(f"limit={limit}: is not a number from 1 to {_MOST}")
     _declared()
     verb = f"insync.queue_kick {tube} {limit}"
-    run = insync_verb.called(insync_queue.AREA, verb, kwargs, (), __grains__["id"], test)
+    run = insync_verb.called(insync_queue.AREA, verb, kwargs, __grains__["id"], test)
     with run as (_, done), _connected() as queue:
         if tube not in (there := queue.tubes()):
             raise CommandExecutionError(f"tube={tube}: there is none; there is {', '.join(there)}")

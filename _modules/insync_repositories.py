@@ -18,7 +18,7 @@ def __virtual__():
 
 
 @_told
-def check_client(version, *more, **kwargs):
+def check_client(version, **kwargs):
     """
     Look whether a version of the desktop client can be released: builds of all platforms, keys, disk, store.
 
@@ -34,13 +34,12 @@ def check_client(version, *more, **kwargs):
 
         salt ct1 insync.check_client 3.9.7.60031
     """
-    insync_verb.nothing_more(more)
-    with _run(f"insync.check_client {version}", kwargs, (), test=True) as publisher:
+    with _run(f"insync.check_client {version}", kwargs, test=True) as publisher:
         return publisher.check(version)
 
 
 @_told
-def update_apt_repo(version, *more, backport=False, partial=False, test=False, **kwargs):
+def update_apt_repo(version, *, backport=False, partial=False, test=False, **kwargs):
     """
     Add a version of the desktop client to all suites of the local apt repositories; ``insync.sync_repos`` publishes it.
 
@@ -59,12 +58,11 @@ def update_apt_repo(version, *more, backport=False, partial=False, test=False, *
         salt ct1 insync.update_apt_repo 3.9.7.60031
         salt ct1 insync.update_apt_repo 3.8.9.60012 backport=True test=True
     """
-    insync_verb.nothing_more(more)
     return _update("apt", version, backport, partial, test, kwargs)
 
 
 @_told
-def update_yum_repo(version, *more, backport=False, partial=False, test=False, **kwargs):
+def update_yum_repo(version, *, backport=False, partial=False, test=False, **kwargs):
     """
     Add a version of the desktop client to all local yum repositories; otherwise like ``insync.update_apt_repo``.
 
@@ -76,7 +74,6 @@ def update_yum_repo(version, *more, backport=False, partial=False, test=False, *
 
         salt ct1 insync.update_yum_repo 3.9.7.60031
     """
-    insync_verb.nothing_more(more)
     return _update("yum", version, backport, partial, test, kwargs)
 
 
@@ -101,12 +98,12 @@ def sync_repos(*names, repair=False, test=False, **kwargs):
     """
     test, repair = insync_verb.flag(test=test), insync_verb.flag(repair=repair)
     verb = " ".join(["insync.sync_repos", *map(str, names), *["repair=True"] * repair])
-    with _run(verb, kwargs, ("repair", "test"), test) as publisher:
+    with _run(verb, kwargs, test) as publisher:
         return publisher.sync(names, repair, test)
 
 
 @_told
-def verify_repos(version=None, *more, **kwargs):
+def verify_repos(version=None):
     """
     Look at the published repositories as a customer does, with apt and dnf.
 
@@ -121,8 +118,6 @@ def verify_repos(version=None, *more, **kwargs):
 
         salt ct1 insync.verify_repos 3.9.7.60031
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ())
     return _publisher().verify(version)
 
 
@@ -153,12 +148,12 @@ def rollback_repos(*suites, serial=None, leaving=None, test=False, **kwargs):
     words = [f"serial={serial}"] if serial is not None else []
     words += [f"leaving={leaving}"] if leaving is not None else []
     verb = " ".join(["insync.rollback_repos", *map(str, suites), *words])
-    with _run(verb, kwargs, ("serial", "leaving", "test"), test) as publisher:
+    with _run(verb, kwargs, test) as publisher:
         return publisher.roll_back(suites, serial, leaving, test)
 
 
 @_told
-def repo_status(*more, **kwargs):
+def repo_status():
     """
     Tell what each suite offers here and in the store, and where the store differs from what was published.
 
@@ -172,13 +167,11 @@ def repo_status(*more, **kwargs):
 
         salt ct1 insync.repo_status
     """
-    insync_verb.nothing_more(more)
-    insync_verb.refuse(kwargs, ())
     return _publisher().status()
 
 
 @_told
-def gc_repos(*more, test=True, **kwargs):
+def gc_repos(*, test=True, **kwargs):
     """
     Remove what no retained serial names, here and in the store; by default only tell what that is.
 
@@ -194,9 +187,8 @@ def gc_repos(*more, test=True, **kwargs):
         salt ct1 insync.gc_repos
         salt ct1 insync.gc_repos test=False
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
-    with _run("insync.gc_repos", kwargs, ("test",), test) as publisher:
+    with _run("insync.gc_repos", kwargs, test) as publisher:
         return publisher.collect(test)
 
 
@@ -205,14 +197,14 @@ def _update(root, version, backport, partial, test, told):
     backport, partial = insync_verb.flag(backport=backport), insync_verb.flag(partial=partial)
     words = ["backport=True"] * backport + ["partial=True"] * partial
     verb = " ".join([f"insync.update_{root}_repo", str(version), *words])
-    with _run(verb, told, ("backport", "partial", "test"), test) as publisher:
+    with _run(verb, told, test) as publisher:
         return publisher.update(root, version, backport, partial, test)
 
 
 @contextlib.contextmanager
-def _run(verb, told, known, test):
+def _run(verb, told, test):
     """One at a time, and on record."""
-    run = insync_verb.called("repos", verb, told, known, __grains__["id"], test, insync_verb.PATIENCE)
+    run = insync_verb.called("repos", verb, told, __grains__["id"], test, insync_verb.PATIENCE)
     publisher = _publisher()
     with run as (journal, done):
         publisher.begin(journal, insync_verb.by(told), done)

@@ -1,6 +1,7 @@
 """States of single components, for verbs on ct1 that have to know whether all went well."""
 
-from salt.exceptions import CommandExecutionError
+import insync_verb
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync_states"
 # They only look, and are red until a backup is made: that is no reason to stop half way.
@@ -11,6 +12,7 @@ def __virtual__():
     return __virtualname__
 
 
+@insync_verb.checked(SaltInvocationError)
 def apply(*components):
     """
     Apply the states of components, with the pillar as it is now, which the minion keeps.

@@ -9,6 +9,7 @@ import insync_fresh_pillar
 import insync_survey
 import insync_survey_lines
 import insync_survey_plan
+import insync_verb
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
@@ -21,6 +22,7 @@ def __virtual__():
     return __virtualname__
 
 
+@insync_verb.checked(SaltInvocationError)
 def survey(full=False):
     """
     Look at what is on this server, and at what of it nobody has declared. Nothing is changed, and no secret is told.

@@ -42,7 +42,7 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
     """
     test, prune = insync_verb.flag(test=test), insync_verb.flag(prune=prune)
     verb = " ".join(["insync.conf_load", *map(str, namespaces), *(["prune=True"] if prune else [])])
-    with insync_verb.called("conf", verb, kwargs, ("prune", "test"), __grains__["id"], test) as (journal, done):
+    with insync_verb.called("conf", verb, kwargs, __grains__["id"], test) as (journal, done):
         pillar = _pillar()
         declared = pillar["current_versions"]["declared"] if "current_versions" in pillar else {}
         versions = insync_versions.kept(declared, verb, insync_verb.by(kwargs), __grains__["id"], test)
@@ -54,7 +54,7 @@ def conf_load(*namespaces, prune=False, test=False, **kwargs):
 
 
 @_told
-def set_current_version(platform, version, *more, backport=False, test=False, **kwargs):
+def set_current_version(platform, version, *, backport=False, test=False, **kwargs):
     """
     Tell clients on a platform that a version of Insync is the current one.
 
@@ -73,16 +73,15 @@ def set_current_version(platform, version, *more, backport=False, test=False, **
         salt ct1 insync.set_current_version mac 3.9.7.60031 test=True
         salt ct1 insync.set_current_version windows 3.9.7.60031
     """
-    insync_verb.nothing_more(more)
     insync_version.parse(version)
     test, backport = insync_verb.flag(test=test), insync_verb.flag(backport=backport)
     verb = " ".join(["insync.set_current_version", str(platform), version, *(["backport=True"] if backport else [])])
-    with insync_verb.called(insync_versions.AREA, verb, kwargs, ("backport", "test"), __grains__["id"], test) as run:
+    with insync_verb.called(insync_versions.AREA, verb, kwargs, __grains__["id"], test) as run:
         return _current_versions(insync_verb.by(kwargs)).set(run, str(platform), version, backport, test)
 
 
 @_told
-def rollback_version(platform, version=None, *more, leaving=None, test=False, **kwargs):
+def rollback_version(platform, version=None, *, leaving=None, test=False, **kwargs):
     """
     Tell clients on a platform that a version which was current before is it again.
 
@@ -99,14 +98,13 @@ def rollback_version(platform, version=None, *more, leaving=None, test=False, **
         salt ct1 insync.rollback_version mac
         salt ct1 insync.rollback_version mac leaving=3.9.7.60031
     """
-    insync_verb.nothing_more(more)
     for named in (version, leaving):
         if named is not None:
             insync_version.parse(named)
-    test, known = insync_verb.flag(test=test), ("version", "leaving", "test")
+    test = insync_verb.flag(test=test)
     words = [*([version] if version else []), *([f"leaving={leaving}"] if leaving else [])]
     verb = " ".join(["insync.rollback_version", str(platform), *words])
-    with insync_verb.called(insync_versions.AREA, verb, kwargs, known, __grains__["id"], test) as run:
+    with insync_verb.called(insync_versions.AREA, verb, kwargs, __grains__["id"], test) as run:
         return _current_versions(insync_verb.by(kwargs)).roll_back(run, str(platform), version, test, leaving)
 
 

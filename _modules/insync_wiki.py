@@ -25,7 +25,7 @@ def __virtual__():
 
 
 @_told
-def export_wiki(*more, test=False, **kwargs):
+def export_wiki(*, test=False, **kwargs):
     """
     Export the wiki to its bucket: the XML of all revisions, every page as HTML, every file that was uploaded.
 
@@ -45,9 +45,8 @@ def export_wiki(*more, test=False, **kwargs):
         salt wiki insync.export_wiki
         salt wiki insync.export_wiki test=True
     """
-    insync_verb.nothing_more(more)
     test = insync_verb.flag(test=test)
-    run = insync_verb.called("wiki", "insync.export_wiki", kwargs, ("test",), __grains__["id"], test)
+    run = insync_verb.called("wiki", "insync.export_wiki", kwargs, __grains__["id"], test)
     bucket = _store()
     with run as (journal, done):
         if test:

@@ -7,6 +7,7 @@ import insync_check
 import insync_enroll
 import insync_inventory
 import insync_lock
+import insync_verb
 import salt.client
 import salt.config
 import salt.utils.user
@@ -16,6 +17,7 @@ from salt.exceptions import CommandExecutionError
 from salt.exceptions import NotImplemented as Refused
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
 
 _BOOTSTRAP = "/run/salt/master/bootstrap.lock"
 
@@ -24,6 +26,7 @@ def __virtual__():
     return __virtualname__
 
 
+@_checked
 def hosts():
     """
     Print the servers that the inventory declares.
@@ -54,6 +57,7 @@ def hosts():
     return {"data": rows, "outputter": "insync_table"}
 
 
+@_checked
 def order():
     """
     Print the order in which servers come up from nothing: each step needs only the steps before it.
@@ -72,6 +76,7 @@ def order():
     return {"data": rows, "outputter": "insync_table"}
 
 
+@_checked
 def check():
     """
     Check the inventory, the operators and the secrets of the deployed checkout.
@@ -91,6 +96,7 @@ def check():
     return f"the inventory of {len(_inventory()['hosts'])} servers is in order"
 
 
+@_checked
 def ssh_config(user=None, known_hosts=None):
     """
     Print an ssh_config with which ``ssh web02`` works from anywhere.
@@ -109,6 +115,7 @@ def ssh_config(user=None, known_hosts=None):
     return insync_inventory.ssh_config(_inventory(), user=user, known_hosts=known_hosts)
 
 
+@_checked
 def known_hosts():
     """
     Print the ssh host keys of all servers that answer, as the minions report them over their authenticated channel.
@@ -127,6 +134,7 @@ def known_hosts():
     return "\n".join(f"{name} {' '.join(key.split()[:2])}" for name, key in sorted(keys.items()) if key)
 
 
+@_checked
 def accept(host, fingerprint):
     """
     Accept the key of the minion ``host`` if it has this fingerprint, and no other; wait until it answers.
@@ -153,6 +161,7 @@ def accept(host, fingerprint):
     return f"{host}: key {fingerprint} accepted"
 
 
+@_checked
 def sync(*names):
     """
     Give minions the modules and states of the deployed checkout; needed after each deploy.
@@ -184,6 +193,7 @@ def _sync(client, names):
         raise Refused(str(exc)) from exc
 
 
+@_checked
 def bootstrap(*names, parallel=4):
     """
     Make new servers minions: enter by ssh as root, install Salt, compare the key's fingerprint, accept it.

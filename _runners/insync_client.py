@@ -16,6 +16,7 @@ from salt.exceptions import NotImplemented as Refused
 from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
 
 _LOCK = "/run/salt/master/client-release.lock"
 _RECORDS = pathlib.Path("/var/lib/insync/client")
@@ -25,7 +26,8 @@ def __virtual__():
     return __virtualname__
 
 
-def release_client(version, *more, test=False, **kwargs):
+@_checked
+def release_client(version, *, test=False):
     """
     Release the desktop client on all platforms: preflight, apt, yum, sync, verify, current versions.
 
@@ -42,7 +44,7 @@ def release_client(version, *more, test=False, **kwargs):
         salt-run insync.release_client 3.9.7.60031
         salt-run state.orchestrate orch.release_client pillar='{"version": "3.9.7.60031"}'
     """
-    test, by = _checked(version, more, test, kwargs), salt.utils.user.get_specific_user()
+    test, by = _wanted(version, test), salt.utils.user.get_specific_user()
     verb = f"insync.release_client {version}" + (" test=True" if test else "")
     try:
         with insync_lock.held(_LOCK, verb, by=by):
@@ -54,6 +56,7 @@ def release_client(version, *more, test=False, **kwargs):
         raise Refused(f"{exc.filename}: {exc.strerror}") from exc
 
 
+@_checked
 def releases():
     """
     Print which version of the desktop client was released when, and by whom.
@@ -70,13 +73,9 @@ def releases():
     return {"data": insync_client_release.completed(_RECORDS), "outputter": "insync_table"}
 
 
-def _checked(version, more, test, told):
-    """Return whether it is only a test; Refused for words that are none of this verb's."""
-    wrong = insync_verb.unknown(told, ("test",))
-    if wrong:
-        raise Refused(wrong)
+def _wanted(version, test):
+    """Return whether it is only a test; Refused for what is no version, or neither true nor false."""
     try:
-        insync_verb.nothing_more(more)
         insync_version.parse(version)
         return insync_verb.flag(test=test)
     except (SaltInvocationError, insync_version.VersionError) as exc:

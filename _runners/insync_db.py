@@ -18,6 +18,7 @@ from salt.exceptions import NotImplemented as Refused
 from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
 
 _LOCK = "/run/salt/master/db-{}.lock"
 
@@ -26,7 +27,8 @@ def __virtual__():
     return __virtualname__
 
 
-def switchover_db(to, *more, test=False, **kwargs):
+@_checked
+def switchover_db(to, *, test=False):
     """
     Let a replica be the primary, and the primary its replica, without losing anything; both have to answer.
 
@@ -43,10 +45,11 @@ def switchover_db(to, *more, test=False, **kwargs):
         salt-run insync.switchover_db db-slave02 test=True
         salt-run insync.switchover_db db-slave02
     """
-    return _run("switchover_db", to, more, kwargs, lambda switch: switch.switchover(to), test)
+    return _run("switchover_db", to, lambda switch: switch.switchover(to), test)
 
 
-def failover_db(to, *more, accept_loss=False, test=False, **kwargs):
+@_checked
+def failover_db(to, *, accept_loss=False, test=False):
     """
     Let a replica be the primary, because the primary does not answer; that one is fenced until ``rejoin_db``.
 
@@ -65,10 +68,11 @@ def failover_db(to, *more, accept_loss=False, test=False, **kwargs):
     """
     accept = _flag(accept_loss=accept_loss)
     verb = "failover_db" if not accept else "failover_db accept_loss=True"
-    return _run(verb, to, more, kwargs, lambda switch: switch.failover(to, accept), test)
+    return _run(verb, to, lambda switch: switch.failover(to, accept), test)
 
 
-def rejoin_db(host, *more, test=False, **kwargs):
+@_checked
+def rejoin_db(host, *, test=False):
     """
     Let a server that was the primary, and was lost, follow the present one.
 
@@ -86,13 +90,10 @@ def rejoin_db(host, *more, test=False, **kwargs):
 
         salt-run insync.rejoin_db db
     """
-    return _run("rejoin_db", host, more, kwargs, lambda switch: switch.rejoin(host), test)
+    return _run("rejoin_db", host, lambda switch: switch.rejoin(host), test)
 
 
-def _run(kind, server, more, kwargs, act, test):
-    wrong = insync_verb.unknown(kwargs, ("accept_loss", "test") if "failover" in kind else ("test",))
-    if more or wrong:
-        raise Refused(wrong or f"{more[0]}: one word too many; an option is written name=value")
+def _run(kind, server, act, test):
     test, by = _flag(test=test), salt.utils.user.get_specific_user()
     name, _, options = kind.partition(" ")
     verb = " ".join(filter(None, ["salt-run", f"insync.{name}", str(server), options]))

@@ -13,14 +13,17 @@ import insync_releases
 import insync_request
 import insync_rolling
 import insync_rollout
-import salt.utils.data
+import insync_verb
 import salt.utils.event
 import salt.utils.user
 
 # The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
 from salt.exceptions import NotImplemented as Refused
+from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
+_checked_packages = insync_verb.checked(Refused, insync_request.VERSION)
 
 _LOCK = "/run/salt/master/release-{}.lock"
 _REQUESTS = "/run/salt/master/release-requests"
@@ -31,6 +34,7 @@ def __virtual__():
     return __virtualname__
 
 
+@_checked
 def restart_web(test=False):
     """
     Restart web on all of its servers, with the release that they have and without a lost request.
@@ -50,6 +54,7 @@ def restart_web(test=False):
     return _restart("web", test)
 
 
+@_checked
 def restart_license(test=False):
     """
     Restart license on all of its servers; otherwise like ``insync.restart_web``.
@@ -65,6 +70,7 @@ def restart_license(test=False):
     return _restart("license", test)
 
 
+@_checked_packages
 def update_in_web(*packages, test=False, watch=5, keep=600):
     """
     Move web, on all of its servers in the same moment, to a release in which packages are updated.
@@ -87,6 +93,7 @@ def update_in_web(*packages, test=False, watch=5, keep=600):
     return _update("web", packages, test, watch=watch, keep=keep)
 
 
+@_checked_packages
 def update_in_license(*packages, test=False, watch=5, keep=600):
     """
     Move license to a release in which packages are updated; otherwise like ``insync.update_in_web``.
@@ -102,6 +109,7 @@ def update_in_license(*packages, test=False, watch=5, keep=600):
     return _update("license", packages, test, watch=watch, keep=keep)
 
 
+@_checked
 def rollback_web(test=False, keep=600):
     """
     Let web serve the release before again: at once if it still runs, else after its start.
@@ -120,6 +128,7 @@ def rollback_web(test=False, keep=600):
     return _rollback("web", test, keep)
 
 
+@_checked
 def rollback_license(test=False, keep=600):
     """
     Let license serve the release before again; otherwise like ``insync.rollback_web``.
@@ -135,6 +144,7 @@ def rollback_license(test=False, keep=600):
     return _rollback("license", test, keep)
 
 
+@_checked
 def restart(app, test=False):
     """
     Restart an application with the release that it has; web and license as their own verbs do.
@@ -153,6 +163,7 @@ def restart(app, test=False):
     return _restart(app, test)
 
 
+@_checked_packages
 def update_in(app, *packages, test=False, keep=600):
     """
     Move an application to a release in which packages are updated; web and license as their own verbs do.
@@ -170,6 +181,7 @@ def update_in(app, *packages, test=False, keep=600):
     return _update(app, packages, test, keep=keep)
 
 
+@_checked
 def rollback(app, test=False, keep=600):
     """
     Let an application run the release before again; web and license as their own verbs do.
@@ -186,6 +198,7 @@ def rollback(app, test=False, keep=600):
     return _rollback(app, test, keep)
 
 
+@_checked
 def release_status(*apps):
     """
     Tell which release runs where, since when, by whom, and what ``rollback`` would come back to.
@@ -206,6 +219,7 @@ def release_status(*apps):
     return {name: _status(_application(name)) for name in apps or _names()}
 
 
+@_checked
 def drain(host, timeout=60, test=False):
     """
     Take a server out of the load balancer for maintenance, once what it has begun is answered.
@@ -225,6 +239,7 @@ def drain(host, timeout=60, test=False):
     return _maintenance("drain", host, test, timeout=timeout, by=_who())
 
 
+@_checked
 def undrain(host, test=False):
     """
     Let the load balancer ask a server again, once it is well.
@@ -243,6 +258,7 @@ def undrain(host, test=False):
     return _maintenance("undrain", host, test)
 
 
+@_checked
 def release_requested(jid, server):
     """
     Do what a job asks for that runs a release verb on servers; the reactor calls it when one of these says so.
@@ -324,8 +340,15 @@ def _seconds(name, value):
     raise Refused(f"{name}: {value!r} is no number of seconds; nothing was done")
 
 
+def _flag(**options):
+    try:
+        return insync_verb.flag(**options)
+    except SaltInvocationError as exc:
+        raise Refused(f"{exc}; nothing was done") from exc
+
+
 def _run(name, verb, act, test, by=None, **options):
-    by, app, test = by or _who(), _application(name), salt.utils.data.is_true(test)
+    by, app, test = by or _who(), _application(name), _flag(test=test)
     verb = f"{verb} test=True" if test else verb
     try:
         with insync_lock.held(_LOCK.format(name), verb, by=by):

@@ -12,6 +12,7 @@ import salt.client
 from salt.exceptions import NotImplemented as Refused
 
 __virtualname__ = "insync"
+_checked = insync_verb.checked(Refused)
 
 _SECONDS = 180
 
@@ -20,6 +21,7 @@ def __virtual__():
     return __virtualname__
 
 
+@_checked
 def survey(*names):
     """
     Survey servers, and keep what was found as a record of each, with its date; nothing on them is changed.
@@ -53,7 +55,8 @@ def survey(*names):
     return {"data": rows, "outputter": "insync_table"}
 
 
-def survey_diff(host, before=None, after=None, **kwargs):
+@_checked
+def survey_diff(host, before=None, after=None):
     """
     Print what changed on a server between two surveys that were kept; or, without dates, where the last one and the
     inventory differ.
@@ -74,9 +77,6 @@ def survey_diff(host, before=None, after=None, **kwargs):
         salt-run insync.survey_diff dev02 2026-11-12
         salt-run insync.survey_diff dev02 2026-11-12 2026-11-26
     """
-    wrong = insync_verb.unknown(kwargs, ("before", "after"))
-    if wrong:
-        raise Refused(wrong)
     inventory = _inventory()
     if host == "all":
         return _all_compared(inventory, before, str(after or ""))
@@ -88,6 +88,7 @@ def survey_diff(host, before=None, after=None, **kwargs):
     return {"data": rows, "outputter": "insync_table"}
 
 
+@_checked
 def lifecycle():
     """
     Print the servers that are candidates for removal or merging, why, and what keeps them.

@@ -161,8 +161,8 @@ def _problem(wanted, found, now):
     private = wanted["network"] == "private"
     if found["self_signed"]:
         return "self-signed"
-    if private and not found["fleet"]:
-        return "not from the fleet's own CA"
+    if private is not found["fleet"]:
+        return "not from the fleet's own CA" if private else "from the fleet's own CA"
     if not _covers(found["names"], wanted["name"]):
         return "has not this name"
     return _age(_days(found, now), insync_tls.WARN if private else WARN)

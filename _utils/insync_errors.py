@@ -2,17 +2,19 @@
 
 import functools
 
-from salt.exceptions import CommandExecutionError
+import insync_verb
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 
 def told(*kinds):
     """
     Return a decorator: what the function raises of ``kinds`` (exceptions), or an OSError, is a CommandExecutionError.
 
-    The message stays; an OSError names its file.
+    The message stays; an OSError names its file. Other words than it takes are refused, as insync_verb.checked does.
     """
 
     def decorate(function):
+        @insync_verb.checked(SaltInvocationError)
         @functools.wraps(function)
         def call(*args, **kwargs):
             try:

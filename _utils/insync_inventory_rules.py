@@ -39,6 +39,7 @@ from insync_inventory import (
 )
 
 WEB_UNIT = "nginx.service"
+BALANCER, PREVIEW = "web_lb", "preview"
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"{LABEL}(\.{LABEL})+"
 TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}
@@ -89,7 +90,10 @@ URL = rf"https?://{DOMAIN}(:(?P<port>[1-9][0-9]{{0,4}}))?(/{SEGMENT})*"
 FORMATS = {
     "ipv4": (_parses(ipaddress.IPv4Address), "an IPv4 address"),
     "ipv4-network": (_parses(ipaddress.IPv4Network), "an IPv4 network such as 10.132.0.0/16"),
-    "host-name": (_matches(LABEL, WORLD), "a server's name (a-z, 0-9 and - ; world is reserved)"),
+    "host-name": (
+        _matches(LABEL, WORLD, "localhost"),
+        "a server's name (a-z, 0-9 and - ; world and localhost are reserved)",
+    ),
     "service-name": (_matches(LABEL), "a service's name (a-z, 0-9 and -)"),
     "environment-name": (_matches(LABEL, PRODUCTION), "an environment's name (a-z, 0-9 and -, not production)"),
     "role-name": (
@@ -97,6 +101,7 @@ FORMATS = {
         "a role's name (a-z, 0-9 and _ ; base is every server's anyway, world is reserved)",
     ),
     "domain-name": (_matches(DOMAIN), "a domain name"),
+    "site-name": (_matches(DOMAIN), "a domain name; a wildcard is proven by DNS, which zones.yaml alone provides for"),
     "public-name": (_matches(rf"(\*\.)?{DOMAIN}"), "a domain name, or *. and one"),
     "unit-name": (_matches(r"[A-Za-z0-9_@.-]+\.(service|socket|timer)"), "a systemd unit such as ssh.service"),
     "url-path": (_matches(rf"/|(/{SEGMENT})+/?"), "a path that begins with /, of letters, digits and - . _ ~ % /"),
@@ -191,9 +196,25 @@ def _addresses(inventory):
         if inside is not (network == "private"):
             where = "inside" if inside else "outside"
             yield f"hosts.yaml: {key}: {address} is {where} networks.private.subnet {subnet}"
+        elif not (_is_a_servers(address, subnet) if inside else _is_public(address)):
+            yield f"hosts.yaml: {key}: {address} is the address of no server"
         if address in taken:
             yield f"hosts.yaml: {key}: {address} is {taken[address]} already"
         taken.setdefault(address, key)
+
+
+def _is_a_servers(address, subnet):
+    """Neither the first, which is the network's own, nor the last, which all hear."""
+    return ipaddress.ip_address(address) not in (subnet.network_address, subnet.broadcast_address)
+
+
+# They stand for addresses that are not known yet (RFC 5737).
+DOCUMENTATION = [ipaddress.ip_network(one) for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")]
+
+
+def _is_public(address):
+    one = ipaddress.ip_address(address)
+    return (one.is_global and not one.is_multicast) or any(one in network for network in DOCUMENTATION)
 
 
 def _single_roles(inventory):
@@ -216,7 +237,45 @@ def _replicas(inventory):
             yield f"hosts.yaml: {key}: replicas in {environment} need exactly one server that plays '{PRIMARY}' there"
 
 
+def _left_databases(inventory):
+    both = {PRIMARY, REPLICA}
+    for name, host in inventory["hosts"].items():
+        left, stays = both & set(retired_on(inventory, name)), both & set(host["roles"])
+        if left and stays:
+            reason = f"'{min(left)}' is the same database as '{min(stays)}', which it plays; strike it off here"
+            yield f"hosts.yaml: {name}.retired: {reason}"
+        clients = _led_to_production(inventory, environment_of(inventory, name))
+        if PRIMARY in left and clients:
+            reason = (
+                f"{', '.join(clients)} would be led to production's '{PRIMARY}'; let them leave too, or another play it"
+            )
+            yield f"hosts.yaml: {name}.retired: {reason}"
+
+
+def _led_to_production(inventory, environment):
+    """The roles of an environment without a database of its own that would write into another one's."""
+    playing = roles_in(inventory, environment)
+    services = [service for service in inventory["services"].values() if service["role"] == PRIMARY]
+    clients = {client for service in services for client in service["clients"]}
+    return [role for role in playing if role in clients] if environment != PRODUCTION and PRIMARY not in playing else []
+
+
+def _previews(inventory):
+    for name in hosts_with(inventory, PREVIEW):
+        if BALANCER not in roles_of(inventory, name):
+            reason = f"'{PREVIEW}' guards what '{BALANCER}' offers, which it does not play; let it play both, or none"
+            yield f"hosts.yaml: {name}.roles: {reason}"
+
+
 # The services.
+
+
+def _protocols(inventory):
+    for name, service in inventory["services"].items():
+        if service["protocol"] == "udp":
+            wrong = ["health.http"] if "http" in service["health"] else []
+            for key in [*wrong, *(["tls"] if service.get("tls") else [])]:
+                yield f"services.yaml: {name}.{key}: needs protocol: tcp"
 
 
 def _reach(inventory):
@@ -316,8 +375,9 @@ def _offered(inventory):
     return {name: one for name, one in inventory["services"].items() if one["role"] in played(inventory)}
 
 
-def _names(inventory):
-    taken, offered = {}, _offered(inventory)
+def _all_named(inventory):
+    """Every public name that somebody answers for: a list of (key, name)."""
+    offered = _offered(inventory)
     named = [
         (f"services.yaml: {service}.names.{index}", name)
         for service, one in offered.items()
@@ -330,11 +390,30 @@ def _names(inventory):
         for index, name in enumerate(names)
     ]
     redirects = enumerate(inventory["zones"]["redirects"])
-    named += [(f"zones.yaml: redirects.{index}.name", one["name"]) for index, one in redirects]
-    for key, name in named:
+    return [*named, *((f"zones.yaml: redirects.{index}.name", one["name"]) for index, one in redirects)]
+
+
+def _names(inventory):
+    taken, domain = {}, inventory["networks"]["private"]["domain"]
+    for key, name in _all_named(inventory):
+        if f".{name}".endswith(f".{domain}"):
+            yield f"{key}: '{name}' is below networks.private.domain {domain}, which nobody outside can ask for"
         if name in taken:
             yield f"{key}: '{name}' is taken by {taken[name]}"
         taken.setdefault(name, key)
+
+
+def _one_answer(inventory):
+    """A name leads to one server: of two, each would order its certificate, and only one be asked for the proof."""
+    public = {name: one for name, one in inventory["services"].items() if one["network"] == "public"}
+    for name, service in public.items():
+        for environment in environments(inventory):
+            players = hosts_with(inventory, service["role"])
+            servers = [one for one in players if environment_of(inventory, one) == environment]
+            names = names_of(service, environment)
+            if len(servers) > 1 and names and not service.get("shared"):
+                reason = f"{', '.join(servers)} would all be {', '.join(names)}; let one play '{service['role']}'"
+                yield f"services.yaml: {name}.names: {reason}, or say shared: true"
 
 
 def _redirects(inventory):
@@ -440,13 +519,17 @@ RULES = (
     _addresses,
     _single_roles,
     _replicas,
+    _left_databases,
+    _previews,
     _reach,
+    _protocols,
     _replacements,
     _ports,
     _environments,
     _slots,
     _ways_in,
     _names,
+    _one_answer,
     _redirects,
 )
 RULES_OF_ROLES = (_states, _known_roles, _needed)

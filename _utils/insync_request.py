@@ -19,6 +19,8 @@ TAG = "insync/release/request"
 ANSWERS = pathlib.Path("/run/insync-release")
 # A job older than this (seconds) is not taken any more: a server could say it again.
 FRESH = 60
+# A version that lacks its other ``=`` would be lost without a word.
+VERSION = ", and a version is written {key}=={value}"
 OPTIONS = {"restart": ("test",), "update_in": ("test", "watch", "keep")}
 
 
@@ -55,12 +57,8 @@ def find(job, server, now=None):
 
 
 def unknown(verb, options):
-    """
-    Return what is wrong with ``options`` (dict) of ``verb`` (str: restart, update_in), as insync_verb.unknown does.
-
-    A version that lacks its other ``=`` would be lost without a word.
-    """
-    return insync_verb.unknown(options, OPTIONS[verb], ", and a version is written {key}=={value}")
+    """Return what is wrong with ``options`` (dict) of ``verb`` (restart, update_in), as insync_verb.unknown does."""
+    return insync_verb.unknown(options, OPTIONS[verb], VERSION)
 
 
 def first(folder, jid):

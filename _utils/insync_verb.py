@@ -1,6 +1,8 @@
-"""What every verb that runs on one server does around its work: one at a time, told while it runs, kept afterwards."""
+"""What every verb does around its work: refuse words that are not its own; one at a time, told while it runs, kept."""
 
 import contextlib
+import functools
+import inspect
 import pathlib
 
 import insync_journal
@@ -12,6 +14,7 @@ RECORDS = pathlib.Path("/var/lib/insync")
 LOCKS = pathlib.Path("/run/lock")
 # For how many seconds one that goes on by itself waits for another.
 PATIENCE = 60
+_OPTIONS = "; an option is written name=value"
 
 
 def unknown(told, known, more=""):
@@ -28,11 +31,62 @@ def unknown(told, known, more=""):
     return ""
 
 
-def refuse(told, known):
-    """Raise SaltInvocationError for an option of ``told`` (dict) that is none of ``known`` (iterable of str)."""
-    wrong = unknown(told, known)
-    if wrong:
-        raise SaltInvocationError(wrong)
+def checked(error, more=""):
+    """
+    Return a decorator: called with other words than it takes, the function raises ``error`` (exception), with one line.
+
+    more (str): as for ``unknown``.
+
+    Salt looks at the words too: of one that is none of a runner's, salt-run prints the documentation, and ends with 0.
+    So each function seems to take every option here. What Salt adds to them (``__pub_user``) gets who has ``**kwargs``.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            wrong = _wrong(signature.parameters.values(), args, kwargs, more)
+            if wrong:
+                raise error(" ".join(wrong.split()))
+            taken = {key: value for key, value in kwargs.items() if takes_all or not key.startswith("__")}
+            try:
+                return function(*args, **taken)
+            except TypeError as exc:
+                # Salt takes any for wrong words, and its own word for these is one, too.
+                if isinstance(exc, SaltInvocationError):
+                    raise
+                raise RuntimeError(f"{function.__name__}: {exc}") from exc
+
+        # Salt looks through a wrapper, by this.
+        del call.__wrapped__
+        call.__signature__ = signature if takes_all else _with_options(signature)
+        return call
+
+    return decorate
+
+
+def _with_options(signature):
+    options = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+    return signature.replace(parameters=[*signature.parameters.values(), options])
+
+
+def _wrong(parameters, args, kwargs, more):
+    """What is wrong with the words of a call, as a line; "" if nothing."""
+    words = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    options = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    needed = [one.name for one in parameters if one.name in [*words, *options] and one.default is one.empty]
+    any_number = [one.name for one in parameters if one.kind is one.VAR_POSITIONAL]
+    takes = f"it takes {', '.join([*words, *any_number]) or 'none'}"
+    if len(args) > len(words) and not any_number:
+        return f"{args[len(words)]}: one word too many; {takes}{_OPTIONS if options else ''}"
+    given = words[: len(args)]
+    twice = next((f"{name}={kwargs[name]}: is given twice" for name in given if name in kwargs), "")
+    missing = next((f"{name}: is missing; {takes}" for name in needed if name not in {*given, *kwargs}), "")
+    optional = [name for name in [*words, *options] if name not in needed]
+    known = {name: value for name, value in kwargs.items() if name not in needed}
+    return unknown(known, optional, more) or twice or missing
 
 
 def flag(**options):
@@ -45,12 +99,6 @@ def flag(**options):
     if str(value).lower() not in ("true", "false"):
         raise SaltInvocationError(f"{name}={value}: is neither True nor False")
     return str(value).lower() == "true"
-
-
-def nothing_more(words):
-    """Raise SaltInvocationError naming the first of ``words`` (tuple), which the verb does not take."""
-    if words:
-        raise SaltInvocationError(f"{words[0]}: one word too many; an option is written name=value")
 
 
 def by(told):
@@ -91,12 +139,10 @@ def run(area, verb, by, server, test=False, wait=0):
         journal.end("ok", **facts)
 
 
-def called(area, verb, told, known, server, test=False, wait=0):
+def called(area, verb, told, server, test=False, wait=0):
     """
     Return ``run`` of the same for a verb that was called with ``told`` (dict), its keywords.
 
-    known (iterable of str): the options that it has. area, verb, server, test, wait: as for ``run``.
-    Raises SaltInvocationError for an option that it has not.
+    area, verb, server, test, wait: as for ``run``.
     """
-    refuse(told, known)
     return run(area, verb, by(told), server, test, wait)

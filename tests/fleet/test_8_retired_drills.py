@@ -10,8 +10,9 @@ from tests.fleet.conftest import INVENTORY, ROOT, changed, failed, planned
 
 HOSTS = "/srv/insync/current/pillar/inventory/hosts.yaml"
 LEAVING = {path.parent.name for path in (ROOT / "salt" / "role").glob("*/absent.sls")}
-# Whose leaving is seen where they move to another server; and whose roles all leave another environment's server.
-ELSEWHERE = {"dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
+# Whose leaving is seen where they move to another server; whose roles all leave another environment's server; and the
+# database of those that stay.
+ELSEWHERE = {"db", "dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
 # At a size that fits: most roles are played by `staging`.
 FEW = ["staging", "wiki"]
 # It only changes how another one serves.
@@ -19,10 +20,11 @@ NO_STATES = {"preview"}
 # How what users gave the roles is asked for: from where, and by which command.
 JOB = "cat /var/lib/beanstalkd/binlog.* | grep --binary-files=text --only-matching lab-retire | uniq"
 AOF = "cat /var/lib/redis/main/appendonlydir/*.aof | grep --binary-files=text --count web:signups"
+USER = """mariadb --skip-column-names -e "SELECT email FROM insync.users WHERE email LIKE 'retire-%' ORDER BY email" """
 PROJECTS = "import sqlite3; database = sqlite3.connect('/var/lib/bugsink/db.sqlite3'); "
 PROJECTS += "print(*database.execute('SELECT slug FROM projects_project'))"
 ASKED = {
-    "staging": [("staging", JOB), ("staging", AOF)],
+    "staging": [("staging", JOB), ("staging", AOF), ("staging", USER)],
     "wiki": [("world", f"curl -s 'https://{test_6_wiki.NAME}/index.php?title=Kept&action=raw'")],
     "insynchq-support": [("world", f"curl -s {test_6_forum.URL}/api/threads/ | grep -o 'It is kept' | uniq")],
     "sentry": [("sentry", f'/opt/bugsink/bin/python -c "{PROJECTS}"')],

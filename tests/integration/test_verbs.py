@@ -115,6 +115,45 @@ def test_what_is_refused_is_one_line(run, minions, arguments, message):
     assert "Traceback" not in result.stdout
 
 
+@pytest.mark.parametrize("out", [(), ("--out=json",)])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("insync.hosts", "foo"), "foo: one word too many; it takes none"),
+        (("insync.check", "foo=1"), "foo=1: no option; it has none"),
+        (("insync.lifecycle", "foo"), "foo: one word too many; it takes none"),
+        (("insync.certificates", "foo=1"), "foo=1: no option; it has none"),
+        (("insync.survey", "full=True"), "full=True: no option; it has none"),
+        (("insync.survey_diff",), "host: is missing; it takes host, before, after"),
+        (
+            ("insync.survey_diff", "dev02", "1999", "2000", "2001"),
+            "2001: one word too many; it takes host, before, after",
+        ),
+        (("insync.restart_web", "tset=True"), "tset=True: no option; there is test"),
+        (("insync.restart_web", "test=Treu"), "test=Treu: is neither True nor False"),
+        (
+            ("insync.update_in_web", "insync-web=2.4"),
+            "there is test, watch, keep, and a version is written insync-web==2.4",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_in_a_line_and_fails(run, out, arguments, message):
+    result = run(*out, *arguments)
+    assert (result.returncode, len(result.stdout.splitlines())) == (1, 1), result.stdout + result.stderr
+    assert message in result.stdout
+
+
+def test_a_wrong_word_is_told_by_a_minion_too(master, minions):
+    for words, message in (
+        (["insync.survey", "1", "2"], "2: one word too many; it takes full"),
+        (["insync.certificates", "foo"], "wanted: 'foo' is no list"),
+        (["insync.ports", "foo=1"], "foo=1: no option; it has none"),
+    ):
+        result = master.salt_cli(timeout=60).run(*words, minion_tgt="ct1")
+        assert result.returncode == 1 and message in result.data, result.data
+        assert len(result.data.splitlines()) == 1
+
+
 def test_the_ssh_config_names_every_server(run):
     result = run("insync.ssh_config")
     assert result.returncode == 0

@@ -108,6 +108,23 @@ def test_states_for_a_server_to_come_need_nobody_who_plays_them(copy):
     assert copy.problems() == []
 
 
+def test_a_database_may_be_left_when_its_clients_have_or_another_server_plays_it(copy):
+    stays = ["redis", "beanstalkd", "conf_server"]
+    copy.apply({"set": {"hosts.staging.roles": stays, "hosts.staging.retired": ["mysql_primary"]}})
+    assert copy.problems() == []
+    copy.apply({"set": {"hosts.staging.roles": ["mailer", "mail_sink"], "hosts.dev02.environment": "staging"}})
+    copy.apply({"set": {"hosts.dev02.roles": ["mysql_primary"]}})
+    assert copy.problems() == []
+
+
+def test_one_balancer_may_take_over_from_another(copy):
+    copy.apply({"set": {"hosts.dev02.roles": ["web_lb"]}})
+    assert copy.problems() == []
+    copy.apply({"delete": ["services.https.shared"]})
+    (said,) = copy.problems()
+    assert said.startswith("services.yaml: https.names: web-lb02, dev02 would all be www.insynchq.com; ")
+
+
 MOVED = {
     "the new one is a replica": {"hosts.dev02.roles": ["mysql_replica"]},
     "the new one is the primary": {"hosts.dev02.roles": ["mysql_primary"], "hosts.db.roles": ["mysql_replica"]},
@@ -133,8 +150,10 @@ def test_a_primary_that_has_a_replica_moves_to_another_server_as_its_page_tells(
     ("server", "role"), [("dev", "wiki"), ("wiki", "forum"), ("ct1", "mrkr"), ("sentry", "hg_server")]
 )
 def test_web_sites_share_a_server_if_names_or_networks_tell_them_apart(copy, server, role):
-    roles = insync_inventory.read(copy.directory, "hosts")[server]["roles"]
-    copy.apply({"set": {f"hosts.{server}.roles": [*roles, role]}})
+    hosts = insync_inventory.read(copy.directory, "hosts")
+    (former,) = [name for name in hosts if role in hosts[name]["roles"]]
+    stays = [one for one in hosts[former]["roles"] if one != role]
+    copy.apply({"set": {f"hosts.{former}.roles": stays, f"hosts.{server}.roles": [*hosts[server]["roles"], role]}})
     assert copy.problems() == []
 
 

@@ -63,6 +63,11 @@ def test_a_private_service_has_a_certificate_of_the_fleet():
     assert row(asked, shown(issued(60, asked["name"])))["problem"] == "not from the fleet's own CA"
 
 
+def test_a_public_name_has_none_of_the_fleet():
+    found = row(wanted(), shown(issued(60, authority=FLEET)))
+    assert (found["problem"], found["issuer"]) == ("from the fleet's own CA", "fleet")
+
+
 def test_who_has_signed_itself_is_told():
     assert row(wanted(), shown(insync_ca.make_authority("www.example.com", 60)))["problem"] == "self-signed"
 
@@ -165,7 +170,7 @@ def test_services_are_asked_as_their_clients_do(tmp_path, greet, times):
         (found,) = insync_certificates.shown([wanted("db.example.com", port=port)], FLEET.certificate)
     told = {key: found[key] for key in ("issuer", "names", "self_signed", "fleet")}
     assert told == {"issuer": "fleet", "names": ["db.example.com"], "self_signed": False, "fleet": True}
-    assert row(wanted("db.example.com"), found)["problem"] == "expires soon"
+    assert row(wanted("db.example.com", "private"), found)["problem"] == "expires soon"
     assert asked == ["db.example.com"]
 
 

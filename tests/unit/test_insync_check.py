@@ -111,6 +111,7 @@ NEEDED = {
     "salt_master": "hosts.yaml: no server's roles: exactly one server must play 'salt_master'",
     "sentry": "pillar/role/conf_server.sls: conf.namespaces.web for ct1: sentry.key: there is no secret sentry:web_key",
     "ssh_gateway": "hosts.yaml: no server's roles: exactly one server must play 'ssh_gateway'",
+    "web_lb": "hosts.yaml: staging.roles: 'preview' guards what 'web_lb' offers, which it does not play;",
     "web": "services.yaml: web-blue.clients: no server plays 'web' for web_lb of production,",
 }
 
