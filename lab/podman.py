@@ -14,6 +14,8 @@ from lab.errors import LabError
 from lab.paths import LABEL, PREFIX
 
 OLDEST = (4, 3)
+# How often podman is asked to remove a container.
+ATTEMPTS = 3
 # <sched.h>
 CLONE_NEWNET = 0x40000000
 
@@ -45,9 +47,21 @@ def podman(*arguments, **options):
 
 
 def remove(*names):
-    """Kill and remove containers; one whose end podman has not noticed yet ("state improper") goes then."""
-    if podman("rm", "--force", "--time", "0", "--volumes", *names, check=False).returncode:
-        podman("rm", "--force", "--time", "0", "--volumes", *names)
+    """
+    Kill and remove containers (str); raises LabError with what podman said if one stays.
+
+    One whose end podman has not noticed yet ("state improper") goes at the next attempt.
+    """
+    said = ""
+    for _ in range(ATTEMPTS):
+        # Podman 4.3 removes nothing and is content if one name of several is not there, so only what is left is told.
+        left = [name for name in names if name in containers()]
+        if not left:
+            return
+        said = podman("rm", "--force", "--time", "0", "--volumes", *left, check=False).stderr.strip()
+    left = [name for name in names if name in containers()]
+    if left:
+        raise LabError(f"podman does not remove {', '.join(left)}: {said}; 'podman ps --all' shows their state")
 
 
 def listing(*arguments):

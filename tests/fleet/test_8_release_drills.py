@@ -136,6 +136,7 @@ def test_a_backend_that_is_frozen_is_found_and_named(fleet, drills):
     fleet.eventually(lambda: ran(fleet, "insync.release_status", "web")["web"]["balancer"]["web02"] == "UP", 60)
 
 
+@FULL_SIZE
 def test_a_server_made_anew_can_go_back_with_the_others(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     before = json.loads(fleet.ok("web02", "cat", "/var/lib/insync/web/state.json"))["previous"]
@@ -144,6 +145,7 @@ def test_a_server_made_anew_can_go_back_with_the_others(fleet):
         assert ran(fleet, "insync.rollback_web")["changes"]["release"]["new"] == before
 
 
+@FULL_SIZE
 def test_without_the_index_one_can_go_back(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
     with Stopped(fleet, "dev", "nginx"), strict(fleet):
@@ -248,6 +250,7 @@ def test_a_release_outlives_a_reboot_of_everyone(fleet):
 # What has one slot.
 
 
+@FULL_SIZE
 def test_the_mailer_moves_and_no_mail_is_lost_or_doubled(fleet):
     recipients = [web.address() for _ in range(6)]
     before = ran(fleet, "insync.release_status", "mailer")["mailer"]["servers"]["beanstalkd"]["release"]

@@ -99,6 +99,7 @@ def test_customers_look_while_ct1_publishes(fleet, released, drills):
     judged(drills, "publications, half of them back", publications, there)
 
 
+@pytest.mark.full_size
 def test_a_sync_is_killed_at_any_moment(fleet, released, drills):
     kills = drills.size(2, 30)
     with customers(fleet, drills) as there:

@@ -185,7 +185,8 @@ def test_a_new_salt_release_replaces_the_old_one_and_loses_no_job(fleet, checkou
     finally:
         _deploy_again(fleet)
         results = fleet.highstate(MASTER)
-        # What is published before a minion has come back to a master that restarted, it never hears of.
+        # The master restarts after its highstate, and what it publishes before a minion has come back nobody hears.
+        fleet.eventually(lambda: old.stem in _executable(fleet, MASTER, "salt-master"))
         fleet.answers("web02")
         results |= fleet.highstate("web02")
     assert {server: failed(states) for server, states in results.items()} == {MASTER: [], "web02": []}
