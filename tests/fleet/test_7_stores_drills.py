@@ -160,7 +160,7 @@ def test_a_server_deletes_nothing_and_enters_no_others_place(fleet, store):
         assert not refused(wiki.get_object, Key=snapshot)
         assert not refused(store["keeper"].get_object, Key=snapshot)
         assert not [key for key in keys if key.startswith("wiki/locks/")], "a lock was left behind"
-        packs = [owner.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys if "/data/" in key]
+        packs = [wiki.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys if "/data/" in key]
     assert packs and not any(b"SQLite format 3" in pack for pack in packs), "it is not encrypted"
 
 
