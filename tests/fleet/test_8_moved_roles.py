@@ -46,11 +46,22 @@ systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
 """
 # Debian's: what a removed package leaves of its own, its dependency netbase, and records of packages and units.
 DEBIANS = ("/etc/init.d/", "/etc/rc", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/private")
-# Which of their settings removed packages keep, in the folders of these; logs stay on purpose (docs/survey.md).
+# Which of their settings removed packages keep, in the folders of these, and dependencies that apt would remove by itself;
+# logs stay on purpose (docs/survey.md).
 CONFFILES = """
-dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n' | sed -n 's/^rc *//p' |
+{ dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n' | sed -n 's/^rc *//p'
+  apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
     xargs -r dpkg-query --show --showformat='${Conffiles}\\n' | sed -n 's/^ \\([^ ]*\\).*/\\1/p'
 """
+# What scripts of Debian's packages, and certbot itself, made beside their settings.
+SCRIPTS = (
+    "/etc/letsencrypt/renewal-hooks",
+    "/etc/mercurial/hgrc.d/hgext.rc",
+    "/etc/systemd/system/sockets.target.wants",
+    "/var/lib/letsencrypt",
+    "/var/lib/ucf",
+    "/var/www",
+)
 LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn")
 NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
 
@@ -247,7 +258,7 @@ def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, mo
     new = own(snapshot(fleet) - move.before)
     conffiles = fleet.ok(NEW, "sh", "-c", CONFFILES).splitlines()
     allowed = {*conffiles, *(str(parent) for path in conffiles for parent in pathlib.PurePath(path).parents)}
-    left = {line for line in new - allowed if not line.startswith((*DATA, *LOGS))}
+    left = {line for line in new - allowed if not line.startswith((*DATA, *LOGS, *SCRIPTS))}
     assert left - OF_APPLICATIONS == {f"user {user}" for user in DATA.values()}
     # Of the settings that stay none is ours.
     settings = fleet.ok(NEW, "sh", "-c", "grep -rlE 'Managed by Salt|hg.insynchq.com|devpi' /etc || true").splitlines()
