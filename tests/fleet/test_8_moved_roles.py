@@ -46,8 +46,8 @@ systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
 """
 # Debian's: what a removed package leaves of its own, its dependency netbase, and records of packages and units.
 DEBIANS = ("/etc/init.d/", "/etc/rc", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/private")
-# Which of their settings removed packages keep, in the folders of these, and dependencies that apt would remove by itself;
-# logs stay on purpose (docs/survey.md).
+# Which of their settings removed packages keep, and dependencies that apt would remove by itself; logs stay on purpose
+# (docs/survey.md).
 CONFFILES = """
 { dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n' | sed -n 's/^rc *//p'
   apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
