@@ -9,7 +9,7 @@ PLAIN := python3
 TIERS := inventory lint compile unit functional integration
 tests = $(wildcard $(1:%=tests/%))
 
-.PHONY: help fleet test drills check down stop shell world salt docs diff lock
+.PHONY: help fleet test drills check rebuild down stop shell world salt docs diff lock
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r command text; do printf '%-12s %s\n' "$$command" "$$text"; done
@@ -17,6 +17,10 @@ help: ## list these commands
 fleet: ## boot the fleet and converge it; HOSTS="ct1 web02" for a part
 	@lab/setup fleet
 	@$(PYTHON) -m lab up --hosts="$(HOSTS)"
+
+rebuild: ## lose a server, and bring it back from a bare droplet and its backups; HOST=web02
+	@lab/setup fleet
+	@$(PYTHON) -m lab rebuild "$(HOST)"
 
 check: ## every test that needs no containers
 	@lab/setup check

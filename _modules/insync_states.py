@@ -17,7 +17,7 @@ def apply(*components):
     """
     Apply the states of components, with the pillar as it is now, which the minion keeps.
 
-    components (str): such as ``firewall``.
+    components (str): such as ``firewall``; the highstate if none is named.
 
     Returns the ids of the states that changed something (list of str). Raises CommandExecutionError with what the first
     failed state says; old backups are no failure here.
@@ -29,7 +29,7 @@ def apply(*components):
         salt db insync_states.apply mariadb firewall
     """
     __salt__["saltutil.refresh_pillar"](wait=True)
-    found = __salt__["state.apply"](",".join(components), queue=True)
+    found = __salt__["state.apply"](*[",".join(components)] * bool(components), queue=True)
     if not isinstance(found, dict):
         raise CommandExecutionError(" ".join(map(str, found))[:500])
     failed = [one for key, one in found.items() if one["result"] is False and not key.startswith(_ALARMS)]

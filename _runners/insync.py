@@ -19,8 +19,6 @@ from salt.exceptions import NotImplemented as Refused
 __virtualname__ = "insync"
 _checked = insync_verb.checked(Refused)
 
-_BOOTSTRAP = "/run/salt/master/bootstrap.lock"
-
 
 def __virtual__():
     return __virtualname__
@@ -240,7 +238,7 @@ def _wait_for(client, names):
 
 def _enroll(names, parallel):
     enroll = insync_enroll.Enrolment(__opts__, _checkout(), names)
-    lock = insync_lock.held(_BOOTSTRAP, "insync.bootstrap", by=salt.utils.user.get_specific_user())
+    lock = insync_enroll.alone("insync.bootstrap", salt.utils.user.get_specific_user())
     try:
         with lock, concurrent.futures.ThreadPoolExecutor(parallel) as pool:
             return dict(zip(names, pool.map(lambda name: _attempt(enroll, name), names), strict=True))

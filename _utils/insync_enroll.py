@@ -11,6 +11,7 @@ import time
 
 import insync_bootstrap
 import insync_inventory
+import insync_lock
 import insync_release
 import salt.key
 import salt.utils.crypt
@@ -19,6 +20,7 @@ from salt.exceptions import CommandExecutionError
 HOME = pathlib.Path("/etc/salt/bootstrap")
 WORK = "/root/insync-bootstrap"
 SECONDS = 300
+LOCK = "/run/salt/master/bootstrap.lock"
 # Salt changes the umask of the whole process to store a key: a file that another thread makes then nobody can open.
 _STORING = threading.Lock()
 
@@ -42,9 +44,7 @@ class Enrolment:
         Raises CommandExecutionError that says at which step it failed and what to do.
         """
         started = time.monotonic()
-        address = self.inventory["hosts"][name]["private"]
-        _host_key(name, address)
-        self._reach(address)
+        address = self.reach(name)
         there = self._ssh(address, f"test -e /opt/salt-{self.release}/.complete", check=False) == 0
         self._ssh(address, f"rm -rf {WORK} && mkdir -m 0700 {WORK} && tar -xC {WORK}", stdin=self._payload(name, there))
         wheelhouse = "" if there else f" --wheelhouse {WORK}/salt-{self.release}.tar"
@@ -53,12 +53,20 @@ class Enrolment:
         accept(self.opts, name, fingerprint)
         return time.monotonic() - started
 
-    def _reach(self, address, seconds=60):
-        """A droplet that was made a moment ago may not take connections yet."""
+    def reach(self, name, seconds=60):
+        """
+        Enter the server ``name`` (str) by ssh, and return its address (str).
+
+        seconds (float): for how long it is tried: a droplet that was made a moment ago may not take connections yet.
+        Raises CommandExecutionError that says why nobody gets in, and what to do.
+        """
+        address = self.inventory["hosts"][name]["private"]
+        _host_key(name, address)
         deadline = time.monotonic() + seconds
         while True:
             try:
-                return self._ssh(address, "true")
+                self._ssh(address, "true")
+                return address
             except CommandExecutionError as exc:
                 if not re.search("timed out|refused|No route", str(exc)) or time.monotonic() > deadline:
                     raise
@@ -96,6 +104,22 @@ _SSH = (
     *("ssh", "-i", str(HOME / "id_ed25519"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
     *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={HOME / 'known_hosts'}"),
 )
+
+
+def alone(verb, by, wait=0):
+    """
+    Return a context manager that lets nobody else make minions.
+
+    verb, by (str): what, and who, as they are told to who is refused. wait (float): for how many seconds to wait.
+    It raises insync_lock.Held if somebody else is at it then.
+    """
+    return insync_lock.held(LOCK, verb, by, wait)
+
+
+def forget(opts, name):
+    """Delete the key of the minion ``name`` (str) that the master has accepted; opts (dict): its configuration."""
+    with salt.key.get_key(opts) as keys:
+        keys.delete_key(match=name)
 
 
 def accept(opts, name, fingerprint, seconds=60):

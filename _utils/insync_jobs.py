@@ -22,9 +22,12 @@ class JobError(ValueError):
 class Jobs:
     """The jobs of one run; each thread keeps its connection to the master, which takes some time to make."""
 
-    def __init__(self, opts):
-        """opts (dict): the master's configuration."""
-        self._opts, self._own = opts, threading.local()
+    def __init__(self, opts, still=STILL_AT_IT):
+        """
+        opts (dict): the master's configuration.
+        still (int): for how many seconds who is asked whether it is still at it may not say so: it has much to do.
+        """
+        self._opts, self._still, self._own = opts, still, threading.local()
 
     def call(self, servers, function, *arguments, **keywords):
         """
@@ -32,7 +35,7 @@ class Jobs:
 
         Raises JobError unless every server answers without an error. There is no limit for one that is still at it.
         """
-        return self._call(STILL_AT_IT, servers, function, arguments, keywords)
+        return self._call(self._still, servers, function, arguments, keywords)
 
     def look(self, servers, function, *arguments):
         """Like ``call``, for what changes nothing and answers at once: who is down is found a second earlier."""

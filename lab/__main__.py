@@ -9,7 +9,7 @@ from lab import down, lock, podman, preflight
 from lab.errors import LabError
 from lab.progress import Progress
 
-COMMANDS = ("up", "stop", "down", "shell", "salt")
+COMMANDS = ("up", "rebuild", "stop", "down", "shell", "salt")
 
 
 def main(argv):
@@ -35,6 +35,16 @@ def _up(rest):
     command = ["up", *rest]
     with lock.held(command):
         return up(options.hosts.split(), options.blank.split(), Progress(), command)
+
+
+def _rebuild(rest):
+    if len(rest) != 1 or not rest[0]:
+        raise LabError("which server? make rebuild HOST=web02")
+    from lab.rebuild import rebuild
+
+    with lock.held(["rebuild", *rest]):
+        rebuild(rest[0], Progress())
+    return 0
 
 
 def _stop(rest):

@@ -33,21 +33,28 @@ class Master:
         if podman.execute(self.name, "sh", "-c", script, check=False).stdout.split() == [*wanted.split(), revision]:
             return False
         self.progress.say(f"{self.name}: deploying {revision}")
-        podman.unpack(self.name, "/root/checkout", _checkout())
         podman.unpack(
             self.name,
             "/root/site",
             shell.run(["tar", "-C", str(SITE), "--exclude=S.*", "-cf", "-", "."], stdin=b"").stdout,
         )
+        self.install(wheelhouse)
+        podman.write(self.name, DEPLOYED, wanted + "\n")
+        return True
+
+    def install(self, wheelhouse):
+        """Run bootstrap/ct1 of this checkout, with the folder /root/site; wheelhouse (pathlib.Path): Salt's wheels."""
+        podman.unpack(self.name, "/root/checkout", _checkout())
         target = f"/root/{wheelhouse.name}"
         if podman.execute(self.name, "test", "-e", target, check=False).returncode:
             podman.podman("cp", wheelhouse, f"{PREFIX}{self.name}:{target}")
-        command = ["/root/checkout/bootstrap/ct1", "--wheelhouse", target, "--site", "/root/site", "--name", self.name]
+        self.run("/root/checkout/bootstrap/ct1", "--wheelhouse", target, "--site", "/root/site", "--name", self.name)
+
+    def run(self, *command):
+        """Run ``command`` on ct1 and say each line that it prints; raise LabError with the last one if it fails."""
         code, said = self._stream(command)
         if code:
-            raise LabError(f"{self.name}: {said[-1] if said else f'bootstrap/ct1: exit code {code}'}")
-        podman.write(self.name, DEPLOYED, wanted + "\n")
-        return True
+            raise LabError(f"{self.name}: {said[-1] if said else f'{command[0]}: exit code {code}'}")
 
     def forget(self, servers):
         """Delete the keys of ``servers`` (list of str), which were made anew."""
@@ -64,7 +71,7 @@ class Master:
         new = [server for server in servers if server not in self.accepted() | {self.name}]
         if not new:
             return {}
-        self._provide(new)
+        self.provide(new)
         self.progress.waiting = set(new)
         _, said = self._stream(["salt-run", "insync.bootstrap", *new])
         accepted = self.accepted()
@@ -97,7 +104,7 @@ class Master:
                 missing -= {server} if answer is True else set()
         return missing
 
-    def _provide(self, servers):
+    def provide(self, servers):
         """What a provider does: ct1's key on each new droplet, and their host keys, read at the console, on ct1."""
         key = podman.execute(self.name, "cat", "/etc/salt/bootstrap/id_ed25519.pub").stdout
         addresses = {self.hosts[server]["private"] for server in servers}

@@ -47,6 +47,16 @@ that came more than once: at each cut of the database or the mailer it may be th
 | drill | mails | cuts | lost | twice | seconds |
 |---|---|---|---|---|---|
 """
+REBUILDS = ROOT / "docs" / "rebuild-drills.md"
+REBUILDS_HEAD = """# Drills of lost servers
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. Each server's
+container was removed, made anew from a bare droplet's image, and brought back as [rebuild.md](rebuild.md) tells; its
+data was the same afterwards, and a further highstate changed nothing. *all* counts from the loss to the end.
+
+| server | all, s | minion | highstate | restore | highstate again | check |
+|---|---|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -54,7 +64,14 @@ class Drills:
 
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
-        self.full, self.releases, self.repositories, self.databases, self.queue = full, [], [], [], []
+        self.full, self.releases, self.repositories, self.databases, self.queue, self.rebuilds = (
+            full,
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -83,6 +100,13 @@ class Drills:
         """Keep what became of mails: a name (str), and five numbers as the page has them."""
         self.queue.append([name, mails, cuts, lost, twice, round(seconds)])
 
+    def note_rebuild(self, server, seconds, phases):
+        """Keep how long a lost ``server`` (str) took to come back; phases (dict): of the verb, in seconds."""
+        restore = sum(value for name, value in phases.items() if name.startswith("restore"))
+        parts = [phases.get("minion"), phases.get("highstate"), restore if phases else None]
+        parts += [phases.get("highstate again"), phases.get("check")]
+        self.rebuilds.append([server, round(seconds), *("" if part is None else round(part, 1) for part in parts)])
+
     def write(self):
         """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
@@ -91,6 +115,7 @@ class Drills:
             (REPOSITORIES, REPOSITORIES_HEAD, self.repositories),
             (DATABASES, DATABASES_HEAD, self.databases),
             (QUEUE, QUEUE_HEAD, self.queue),
+            (REBUILDS, REBUILDS_HEAD, self.rebuilds),
         ]
         for page, head, rows in pages:
             lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]

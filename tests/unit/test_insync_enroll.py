@@ -36,6 +36,7 @@ def opts(tmp_path):
     """The configuration of a master with empty key folders."""
     for name in ("minions", "minions_pre", "minions_rejected", "minions_denied"):
         (tmp_path / "pki" / name).mkdir(parents=True)
+    (tmp_path / "cachedir").mkdir()
     folders = {name: str(tmp_path / name) for name in ("cachedir", "sock_dir", "key_dir")}
     return {**salt.config.master_config(None), **folders, "pki_dir": str(tmp_path / "pki"), "root_dir": str(tmp_path)}
 
@@ -85,6 +86,16 @@ def test_another_key_that_is_accepted_already_is_told(opts, keys):
     put(opts, "minions_pre", keys["right"])
     with pytest.raises(CommandExecutionError, match="another key of web02 is accepted .*'salt-key -d web02' first"):
         insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+
+
+def test_the_key_of_a_server_that_is_lost_is_forgotten_and_a_new_one_accepted(opts, keys, tmp_path):
+    put(opts, "minions", keys["wrong"])
+    insync_enroll.forget(opts, "web02")
+    assert not (tmp_path / "pki" / "minions" / "web02").exists()
+    insync_enroll.forget(opts, "web02")
+    put(opts, "minions_pre", keys["right"])
+    insync_enroll.accept(opts, "web02", keys["right"][1], seconds=0)
+    assert (tmp_path / "pki" / "minions" / "web02").read_bytes() == keys["right"][0].read_bytes()
 
 
 def test_no_key_is_told(opts, keys):

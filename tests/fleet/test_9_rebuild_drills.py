@@ -1,0 +1,82 @@
+"""A server is lost with all that was on it, and comes back on a bare droplet and from its backups, as it was."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from tests.fleet import test_7_failover_drills as database
+from tests.fleet import test_7_stores_drills as stores
+from tests.fleet import web
+from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed
+from tests.fleet.release import ran
+
+MASTER = "ct1"
+# At small size one that serves customers, and one that has data.
+FEW = ("web02", "wiki")
+LAST = [server for server in SERVERS if server != MASTER] + [MASTER]
+
+
+def lost_and_rebuilt(fleet, server):
+    """Lose ``server``, bring it back; return the seconds from the bare droplet on."""
+    begun = time.monotonic()
+    rebuild = [".venv/bin/python", "-m", "lab", "rebuild", server]
+    done = subprocess.run(rebuild, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return time.monotonic() - begun
+
+
+def data(fleet, server):
+    """What is on ``server`` of what users gave it: kind -> what it looks like."""
+    return {kind: stores.kept(fleet, kind) for kind, where in stores.SERVERS.items() if where == server}
+
+
+def record(fleet, server):
+    return json.loads(fleet.ok(MASTER, "cat", f"/var/lib/insync/rebuild/{server}/journal.json"))
+
+
+def nothing_to_do(fleet, *servers):
+    for server, states in fleet.highstate(servers).items():
+        assert (failed(states), changed(states)) == ([], []), server
+
+
+@pytest.mark.parametrize(
+    "server", [server if server in FEW else pytest.param(server, marks=pytest.mark.full_size) for server in LAST]
+)
+def test_a_lost_server_comes_back_as_it_was(fleet, drills, server):
+    if any(where == server for where in stores.SERVERS.values()) or server == MASTER:
+        (said,) = fleet.salt(server, "insync.backup", "kind=data").values()
+        assert isinstance(said, dict), said
+    before, recipient = data(fleet, server), web.address("rebuilt")
+    assert web.sign_up(fleet, recipient)[0] == 201
+    primary = server == database.declared(fleet)
+    if primary:
+        database.power(fleet, "kill", server)
+        ran(fleet, "insync.failover_db", database.other(server))
+    seconds = lost_and_rebuilt(fleet, server)
+    if primary:
+        ran(fleet, "insync.switchover_db", server)
+    drills.note_rebuild(server, seconds, {} if server == MASTER else record(fleet, server)["phases"])
+    assert data(fleet, server) == before
+    nothing_to_do(fleet, server)
+    if server == MASTER:
+        fleet.eventually(lambda: set(fleet.salt("*", "test.ping", patience=5)) == set(SERVERS), 120)
+    else:
+        assert record(fleet, server)["end"] == "ok"
+    fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 409, 60, why="the customer is not known any more")
+    fleet.eventually(lambda: web.sign_up(fleet, web.address())[0] == 201, 60, why="nobody can sign up")
+
+
+def test_what_cannot_be_rebuilt_is_refused_in_a_line(fleet):
+    for words, said in (
+        (["web-lb02"], "web-lb02 answers: it is not lost"),
+        ([MASTER], f"{MASTER} is where this runs: docs/rebuild.md"),
+        (["web03"], "there is no server 'web03'; did you mean 'web02'?"),
+        ([database.declared(fleet)], "is the declared primary of the database: 'salt-run insync.failover_db"),
+        ([], "host: is missing"),
+        (["web-lb02", "test=maybe"], "test=maybe: is neither True nor False"),
+    ):
+        done = fleet.run(MASTER, "salt-run", "--log-level=critical", "insync.rebuild", *words)
+        assert done.returncode == 1 and said in done.stdout + done.stderr, words
+    assert set(INVENTORY["hosts"]) == set(fleet.salt("*", "test.ping", patience=5))
