@@ -198,7 +198,7 @@ def test_what_is_buried_is_kicked_the_oldest_first_and_recorded(verbs, jobs, her
         (["mail", True], {}, SaltInvocationError, "limit=True: is not a number"),
         (["mail", 10001], {}, SaltInvocationError, "limit=10001: is not a number"),
         (["mail", 1, "more"], {}, SaltInvocationError, "more: one word too many"),
-        ([], {"tubes": "x"}, SaltInvocationError, "tubes=x: no option; it has none"),
+        ([], {"tubes": "x"}, SaltInvocationError, "tubes=x: no option; there is tube, limit, test"),
         ([], {"test": "maybe"}, SaltInvocationError, "test=maybe: is neither True nor False"),
     ],
 )
