@@ -80,7 +80,7 @@ class Fleet:
             answer = check()
             if answer:
                 return answer
-            time.sleep(1)
+            time.sleep(0.3)
         pytest.fail(why() if callable(why) else why or f"{check} was not true within {seconds} s")
 
 
