@@ -8,6 +8,7 @@ ASKED = (
     "units",
     "cron",
     "sites",
+    "certificates",
     "databases",
     "virtualenvs",
     "conffiles",
@@ -162,7 +163,7 @@ _TEXTS = {
     "services": lambda row: row["unit"],
     "failed": lambda row: row["unit"],
     "timers": lambda row: f"{row['unit']}: starts {row['starts']}",
-    "certificates": lambda row: f"{row['path']}: {' '.join(row['names'])}, until {row['until']}",
+    "certificates": lambda row: f"{row['path']}: {' '.join(row['names']) or 'without a name'}, until {row['until']}",
     "disks": lambda row: f"{row['mount']}: {row['used']} % of {size(row['bytes'])}",
     "logins": lambda row: f"{row['user']} from {row['origin'] or 'here'}",
 }

@@ -75,7 +75,7 @@ def test_who_has_no_time_left_is_told(root, monkeypatch):
     monkeypatch.setattr(insync_survey_system, "SECONDS", 0)
     for name in ("/home/a", "/srv/b", "/var/lib/c"):
         root.write(name)
-    assert root.survey()["incomplete"] == [f"{top}: too many files" for top in ("/home", "/srv", "/var/lib")]
+    assert root.survey()["incomplete"] == [f"{top}: too many files" for top in ("/home", "/srv", "/var/lib", "/etc")]
 
 
 FOLDERS = [
