@@ -1,4 +1,4 @@
-"""The certificates on a server: those that its web servers name, and those that lie where configuration or data does."""
+"""The certificates on a server: those that its web servers name, and those that lie with configuration or data."""
 
 import os
 import pathlib
@@ -28,8 +28,9 @@ _PASSED_OVER = (
 
 def certificates(system, files):
     """
-    Return the certificates on ``system``, but for those of packages: a list of dict: path, names, until, days (left), by.
+    Return the certificates on ``system``, but for those of packages.
 
+    A list of dict: path, names, until (date), days (left), by.
     files (list of (str, int)): every file where data may be, with its size. Of a key that stands in the same file
     nothing is told.
     """
@@ -64,7 +65,7 @@ def _named(system, server):
 
 
 def _place(system, name):
-    """Where it really lies, so that one of several names is told once; certbot's goes on to another with each renewal."""
+    """Where it really lies, so that one of several names is told once; of certbot's that is another file each time."""
     folder = name.rsplit("/", 1)[0]
     if folder.startswith(f"{_LINEAGE}/"):
         return f"{folder}/cert.pem"
