@@ -23,6 +23,7 @@ import insync_survey_web
 
 SECTIONS = {
     "listeners": lambda system, files, venvs: insync_survey_sockets.listeners(system),
+    "sockets": lambda system, files, venvs: insync_survey_sockets.paths(system),
     "units": lambda system, files, venvs: insync_survey_units.units(system),
     "services": lambda system, files, venvs: insync_survey_units.running(system)[0],
     "failed": lambda system, files, venvs: insync_survey_units.running(system)[1],
