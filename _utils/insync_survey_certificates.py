@@ -1,5 +1,6 @@
 """The certificates on a server: those that its web servers name, and those that lie with configuration or data."""
 
+import base64
 import os
 import pathlib
 import re
@@ -17,6 +18,10 @@ _PATH = re.compile(r"[\w./@+-]{1,200}")
 _ENDS = (".cer", ".cert", ".crt", ".pem")
 # A chain and its key need less; what is larger is a bundle of everybody's authorities.
 _LARGE = 64_000
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----\s(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_DER = b"\x30\x82"
+# What programs bring along, to be tried with.
+_BROUGHT = re.compile(r"/(dist-packages|site-packages|node_modules|vendor|lib/python[\d.]+/test)/")
 _LINEAGE = "/etc/letsencrypt/live"
 # Of these certbot shows the newest one in the folder above; a package's installation makes the others.
 _PASSED_OVER = (
@@ -36,7 +41,7 @@ def certificates(system, files):
     """
     named = {name: server for server in _NAMED for name in _named(system, server)}
     lying = [system.name(pathlib.Path(entry.path)) for entry in system.walk(["/etc"]) if entry.name.endswith(_ENDS)]
-    lying += [name for name, _ in files if name.endswith(_ENDS)]
+    lying += [name for name, _ in files if name.endswith(_ENDS) and not _BROUGHT.search(name)]
     names = {_place(system, name): name for name in (*lying, *named) if not name.startswith(_PASSED_OVER)}
     rows = []
     for place, name in names.items():
@@ -76,10 +81,7 @@ def _place(system, name):
 def _certificate(system, name):
     try:
         with insync_survey_system.opened(system.path(name)) as file:
-            if os.fstat(file.fileno()).st_size > _LARGE:
-                return None
-            # There is no other way in the standard library to read one that nobody has shown to us.
-            told = ssl._ssl._test_decode_cert(f"/proc/self/fd/{file.fileno()}")
+            told = _decoded(file.read(_LARGE + 1))
         until = ssl.cert_time_to_seconds(told["notAfter"])
     except (OSError, ValueError, KeyError):
         return None
@@ -91,3 +93,15 @@ def _certificate(system, name):
         "until": time.strftime("%Y-%m-%d", time.gmtime(until)),
         "days": int((until - time.time()) // 86400),
     }
+
+
+def _decoded(data):
+    """What the first certificate in ``data`` says; of what is encrypted nobody is asked for a password."""
+    block = _BLOCK.search(data)
+    if len(data) > _LARGE or not (block or data.startswith(_DER)):
+        raise ValueError("no certificate")
+    # There is no other way in the standard library to read one that nobody has shown to us.
+    with open(os.memfd_create("certificate"), "w+", encoding="ascii") as file:
+        file.write(ssl.DER_cert_to_PEM_cert(base64.b64decode(block[1]) if block else data))
+        file.flush()
+        return ssl._ssl._test_decode_cert(f"/proc/self/fd/{file.fileno()}")

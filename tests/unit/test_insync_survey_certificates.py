@@ -1,5 +1,6 @@
 """What the survey finds of certificates, wherever they lie, and who answers for them."""
 
+import ssl
 import subprocess
 
 import pytest
@@ -15,6 +16,9 @@ def pair(tmp_path_factory):
     return (folder / "crt").read_text(), (folder / "key").read_text()
 
 
+ENCRYPTED = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\n"
+
+
 def told(found):
     return {line.split()[1].rstrip(":") for line in found["unknown"] if line.startswith("certificate ")}
 
@@ -23,6 +27,8 @@ def test_a_certificate_is_read_and_its_key_is_not(root, pair):
     root.write("/etc/nginx/site.crt", "".join(pair))
     root.write("/etc/nginx/broken.pem", "hunter2")
     root.write("/etc/nginx/key.pem", pair[1])
+    # Whoever reads this as it says would ask for a password.
+    root.write("/etc/nginx/encrypted.pem", pair[0].replace("-----\n", "-----\n" + ENCRYPTED, 1))
     (row,) = root.survey()["found"]["certificates"]
     assert (row["path"], row["names"], row["days"], row["by"]) == ("/etc/nginx/site.crt", ["a.example"], 29, "")
     (line,) = root.survey()["unknown"]
@@ -45,10 +51,14 @@ PLACES = [
 def test_certificates_are_found_wherever_configuration_or_data_is(root, pair):
     for name in PLACES:
         root.write(name, pair[0])
+    root.write("/srv/tls/der.cer").write_bytes(ssl.PEM_cert_to_DER_cert(pair[0]))
+    # What programs bring along.
+    for name in ("lib/python3.9/test/x.pem", "node_modules/a/x.crt", "vendor/x.pem"):
+        root.write(f"/srv/{name}", pair[0])
     # The same one under another name.
     root.link("/etc/nginx/link.crt", "tls/a.crt")
     found = root.survey()
-    assert told(found) == set(PLACES) and found["incomplete"] == []
+    assert told(found) == {*PLACES, "/srv/tls/der.cer"} and found["incomplete"] == []
 
 
 NGINX = "server { server_name a.example; ssl_certificate %s; ssl_certificate_key /etc/S3CRET.key; }\n"
