@@ -26,7 +26,8 @@ _OF_REDIS = ("*.rdb", "*.aof", "appendonlydir")
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
 _LIBRARIES = "lib/python*/site-packages"
 # Before wheels a package noted for which Python it was, and one that is worked on is a link.
-_INFO = re.compile(r"(\.dist-info|(-py[\d.]+)?\.egg-info|(-py[\d.]+)?\.egg|\.egg-link)$")
+_INFOS = (".dist-info", ".egg-info", ".egg", ".egg-link")
+_INFO = re.compile(r"(-py[\d.]+)?\.(dist-info|egg-info|egg|egg-link)$")
 _LARGE = 100_000_000
 # In all virtualenvs: one that links to others has theirs as well.
 PACKAGES = 50_000
@@ -205,10 +206,8 @@ def virtualenvs(system, folders):
         if left < 0:
             system.cut_short.append("virtualenvs: too many packages")
             break
-        names = system.glob(f"{glob.escape(folder)}/{_LIBRARIES}/*")
-        packages = sorted(
-            {_INFO.sub("", name.rsplit("/", 1)[-1]).replace("-", "==", 1) for name in names if _INFO.search(name)}
-        )
+        names = [name for end in _INFOS for name in system.glob(f"{glob.escape(folder)}/{_LIBRARIES}/*{end}")]
+        packages = sorted({_INFO.sub("", name.rsplit("/", 1)[-1]).replace("-", "==", 1) for name in names})
         left -= len(packages)
         found.append({"path": folder, "packages": packages, "by": system.kept_by(folder)})
     return found
