@@ -9,8 +9,7 @@ journal:
 
 survey:
   # What a survey need not ask about any more: a path, or a pattern such as /etc/cron.d/agent-*, and why.
-  known:
-    /srv/insync/site/tls/*.crt: certificates of the fleet's own CA, as they were deployed
+  known: {}
 
 upgrades:
   # Security updates only; a reboot is an operator's decision.
