@@ -10,6 +10,7 @@ import os
 import sys
 import time
 
+import insync_survey_certificates
 import insync_survey_cron
 import insync_survey_data
 import insync_survey_lines
@@ -22,13 +23,14 @@ import insync_survey_web
 
 SECTIONS = {
     "listeners": lambda system, files, venvs: insync_survey_sockets.listeners(system),
+    "sockets": lambda system, files, venvs: insync_survey_sockets.paths(system),
     "units": lambda system, files, venvs: insync_survey_units.units(system),
     "services": lambda system, files, venvs: insync_survey_units.running(system)[0],
     "failed": lambda system, files, venvs: insync_survey_units.running(system)[1],
     "timers": lambda system, files, venvs: insync_survey_units.timers(system),
     "cron": lambda system, files, venvs: insync_survey_cron.cron(system),
     "sites": lambda system, files, venvs: insync_survey_web.sites(system),
-    "certificates": lambda system, files, venvs: insync_survey_web.certificates(system),
+    "certificates": lambda system, files, venvs: insync_survey_certificates.certificates(system, files),
     "databases": lambda system, files, venvs: insync_survey_data.databases(system, files),
     "virtualenvs": lambda system, files, venvs: insync_survey_data.virtualenvs(system, venvs),
     "conffiles": lambda system, files, venvs: insync_survey_packages.conffiles(system),

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 
+import insync_survey_daemons
 import insync_survey_mask
 import insync_survey_system
 
@@ -16,8 +17,17 @@ _SYSTEM = {
 _SYSTEM |= {"/var", *(f"/var/{name}" for name in ("cache", "lock", "log", "run", "tmp"))}
 # Of a virtualenv; beside them its application may keep data.
 _OF_VENV = {"bin", "include", "lib", "lib64", "share"}
-_SQLITE = b"SQLite format 3\0"
+_MAGIC = {b"SQLite format 3\0": "sqlite", b"REDIS": "redis"}
+_OF_MYSQL = re.compile(r"/mysql/(db|global_priv|plugin|user)\.(frm|ibd|MAD|MYD)$")
+_SETTINGS = ("/etc/my.cnf", "/etc/my.cnf.d/*.cnf", "/etc/mysql/*.cnf", "/etc/mysql/*/*.cnf")
+_DATADIR = re.compile(r"""^\s*datadir\s*=\s*["']?(/[^\s"'#]+)""", re.MULTILINE)
+_OF_DEBIAN = "/var/lib/postgresql/"
+_OF_REDIS = ("*.rdb", "*.aof", "appendonlydir")
 _MYSQL_OWN = {"mysql", "performance_schema", "sys", "information_schema"}
+_LIBRARIES = "lib/python*/site-packages"
+# Before wheels a package noted for which Python it was, and one that is worked on is a link.
+_INFOS = (".dist-info", ".egg-info", ".egg", ".egg-link")
+_INFO = re.compile(r"(-py[\d.]+)?\.(dist-info|egg-info|egg|egg-link)$")
 _LARGE = 100_000_000
 # In all virtualenvs: one that links to others has theirs as well.
 PACKAGES = 50_000
@@ -32,28 +42,57 @@ def databases(system, files):
 
     files (list of (str, int)): every file where data may be, with its size, from ``files``.
     """
-    return [*_mysql(system), *_postgresql(system), *_redis(system), *_sqlite(system, files)]
+    running = insync_survey_daemons.folders(system)
+    names = [name for name, _ in files]
+    return [
+        *_mysql(system, _of_mysql(system, names, running["mysql"])),
+        *_postgresql(system, _of_postgresql(system, names, running["postgresql"])),
+        *_redis(system, names, running["redis"]),
+        *_by_content(system, files),
+    ]
 
 
-def _mysql(system):
-    # A folder without its own database is none of a server that ever started.
-    if system.path("/var/lib/mysql/mysql").is_dir():
-        system.explained.add("/var/lib/mysql")
-    for name in system.glob("/var/lib/mysql/*/"):
-        database = re.sub(r"@([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), name.rsplit("/", 1)[-1])
-        if database not in _MYSQL_OWN and not database.startswith("#") and system.path(name).is_dir():
-            size = sum(path.stat().st_size for path in system.path(name).iterdir() if path.is_file())
-            by = "salt" if database in system.plan.get("databases", ()) else ""
-            yield {"engine": "mysql", "name": database, "path": name, "bytes": size, "by": by}
+def _above(name, levels=1):
+    return name.rsplit("/", levels)[0]
 
 
-def _postgresql(system):
+def _of_mysql(system, names, running):
+    """The folders in which a MariaDB or MySQL keeps its databases: by what is in them, by settings, and by who runs."""
+    found = {"/var/lib/mysql", *running, *(_above(name) for name in names if name.endswith("/ibdata1"))}
+    found |= {_above(name, 2) for name in names if _OF_MYSQL.search(name)}
+    for file in (name for pattern in _SETTINGS for name in system.glob(pattern)):
+        found |= {name.rstrip("/") for name in _DATADIR.findall(system.text(file))}
+    return sorted(found)
+
+
+def _mysql(system, folders):
+    for folder in folders:
+        # One without its own database is none of a server that ever started.
+        if system.path(f"{folder}/mysql").is_dir():
+            system.explained.add(folder)
+        elif folder != "/var/lib/mysql" and not system.path(f"{folder}/ibdata1").is_file():
+            continue
+        for name in system.glob(f"{glob.escape(folder)}/*/"):
+            database = re.sub(r"@([0-9a-f]{4})", lambda match: chr(int(match[1], 16)), name.rsplit("/", 1)[-1])
+            if database not in _MYSQL_OWN and not database.startswith("#") and system.path(name).is_dir():
+                by = "salt" if database in system.plan.get("databases", ()) else ""
+                yield {"engine": "mysql", "name": database, "path": name, "bytes": _size(system, name), "by": by}
+
+
+def _of_postgresql(system, names, running):
+    """The folders of its clusters; each database in one has such a file as well, also in a tablespace."""
+    names = [*names, *system.glob("/var/lib/postgresql/*/*/PG_VERSION")]
+    found = {*running, *(_above(name) for name in names if name.endswith("/PG_VERSION"))}
+    return sorted(name for name in found if _above(name, 2) not in found and "/PG_" not in _above(name))
+
+
+def _postgresql(system, clusters):
     """Each cluster is asked by itself: of one that is stopped, or asks for a password, nothing is known."""
-    names = system.glob("/var/lib/postgresql/*/*/PG_VERSION")
-    answers = [_answer(system, name.removesuffix("/PG_VERSION")) for name in names]
-    if names and None not in answers:
+    answers = {cluster: _answer(system, cluster) for cluster in clusters}
+    of_debian = [answer for cluster, answer in answers.items() if cluster.startswith(_OF_DEBIAN)]
+    if of_debian and None not in of_debian:
         system.explained.add("/var/lib/postgresql")
-    for line in "".join(filter(None, answers)).splitlines():
+    for line in "".join(filter(None, answers.values())).splitlines():
         name, size = line.split("\t")
         if name != "postgres":
             by = "salt" if name in system.plan.get("databases", ()) else ""
@@ -66,38 +105,62 @@ _QUERY = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE NOT d
 def _answer(system, cluster):
     # The file is there while it runs: pid, folder, start, port, and where its socket is.
     told = system.head(f"{cluster}/postmaster.pid", 1000).decode("utf-8", "replace").splitlines()
-    place = ["-p", told[3].strip(), "-h", told[4].strip()] if len(told) > 4 else []
+    asked = len(told) > 4 and _is_of_postgres(system, cluster)
+    place = ["-p", told[3].strip(), "-h", told[4].strip()] if asked else []
     psql = ["runuser", "-u", "postgres", "--", "psql", "-X", "-w", "-At", "-F", "\t", *place, "-c", _QUERY, "postgres"]
     # Without that file another cluster would answer.
     return system.ask(f"databases of postgresql in {cluster}", *(psql if place else ["false"]))
 
 
-def _redis(system):
-    kinds = ("*.rdb", "*.aof", "appendonlydir")
-    found = [name for kind in kinds for place in ("", "*/") for name in system.glob(f"/var/lib/redis/{place}{kind}")]
-    found = [name for name in found if "/appendonlydir/" not in name]
-    if found:
+def _is_of_postgres(system, cluster):
+    """Whether that user made ``cluster``: of another's nobody knows whom its files would have the survey ask."""
+    with contextlib.suppress(KeyError, OSError):
+        return cluster.startswith(_OF_DEBIAN) or system.path(cluster).owner() == "postgres"
+    return False
+
+
+def _redis(system, names, running):
+    places = ["/var/lib/redis", "/var/lib/redis/*", *map(glob.escape, running)]
+    found = [name for kind in _OF_REDIS for place in places for name in system.glob(f"{place}/{kind}")]
+    found += [name for name in names if name.endswith((".rdb", ".aof"))]
+    found = {_above(name) if _above(name).endswith("/appendonlydir") else name for name in found}
+    if any(name.startswith("/var/lib/redis/") for name in found):
         system.explained.add("/var/lib/redis")
-    for name in found:
-        path = system.path(name)
-        paths = [path] if path.is_file() else list(path.iterdir())
-        size = sum(one.stat().st_size for one in paths if one.is_file())
-        yield {"engine": "redis", "name": path.name, "path": name, "bytes": size, "by": system.kept_by(name)}
+    return [_found(system, "redis", name) for name in sorted(found)]
 
 
-def _sqlite(system, files):
+def _by_content(system, files):
     for name, size in files:
-        if size >= 512 and _begins(system.path(name), _SQLITE):
-            by = system.kept_by(name)
-            yield {"engine": "sqlite", "name": name.rsplit("/", 1)[-1], "path": name, "bytes": size, "by": by}
+        engine = size >= 512 and _MAGIC.get(_beginning(system.path(name)))
+        # What redis calls as it does by itself is found already.
+        if engine and not (engine == "redis" and (name.endswith(".rdb") or "/appendonlydir/" in name)):
+            yield _found(system, engine, name)
 
 
-def _begins(path, magic):
+def _found(system, engine, name):
+    row = {"engine": engine, "name": name.rsplit("/", 1)[-1], "path": name}
+    return {**row, "bytes": _size(system, name), "by": system.kept_by(name)}
+
+
+def _size(system, name):
+    """How large a file is, or those that lie in a folder; what goes meanwhile is nothing."""
+    path = system.path(name)
+    total = 0
+    with contextlib.suppress(OSError):
+        for one in path.iterdir() if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):
+                total += one.stat().st_size if one.is_file() else 0
+    return total
+
+
+def _beginning(path):
+    """What the kind of a database is known by."""
     try:
         with insync_survey_system.opened(path) as file:
-            return file.read(len(magic)) == magic
+            data = file.read(16)
     except OSError:
-        return False
+        return b""
+    return b"REDIS" if data.startswith(b"REDIS0") else data
 
 
 def files(system):
@@ -110,7 +173,10 @@ def files(system):
     for entry in system.walk(_tops(system)):
         name = system.name(pathlib.Path(entry.path))
         if entry.name == "pyvenv.cfg":
-            venvs.add(name.rsplit("/", 1)[0])
+            venvs.add(_above(name))
+        elif name.endswith("/bin/activate") and system.glob(f"{glob.escape(_above(name, 2))}/{_LIBRARIES}"):
+            # As they were made before there was such a file, also for Python 2.
+            venvs.add(_above(name, 2))
         elif entry.is_file(follow_symlinks=False):
             # It may be gone by now.
             with contextlib.suppress(FileNotFoundError):
@@ -140,8 +206,8 @@ def virtualenvs(system, folders):
         if left < 0:
             system.cut_short.append("virtualenvs: too many packages")
             break
-        infos = system.glob(f"{glob.escape(folder)}/lib/python*/site-packages/*.dist-info")
-        packages = sorted(name.rsplit("/", 1)[-1].removesuffix(".dist-info").replace("-", "==", 1) for name in infos)
+        names = [name for end in _INFOS for name in system.glob(f"{glob.escape(folder)}/{_LIBRARIES}/*{end}")]
+        packages = sorted({_INFO.sub("", name.rsplit("/", 1)[-1]).replace("-", "==", 1) for name in names})
         left -= len(packages)
         found.append({"path": folder, "packages": packages, "by": system.kept_by(folder)})
     return found

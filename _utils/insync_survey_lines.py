@@ -5,9 +5,12 @@ import ipaddress
 # The sections in which somebody has to answer for everything; the others only tell.
 ASKED = (
     "listeners",
+    "sockets",
     "units",
+    "services",
     "cron",
     "sites",
+    "certificates",
     "databases",
     "virtualenvs",
     "conffiles",
@@ -103,12 +106,15 @@ def _peers(row, servers):
 
 
 def _listener(row):
-    where = f"{row['protocol']} {row['address']}:{row['port']}"
+    instead = f"; {row['instead_of']} is declared" if row.get("instead_of") else ""
+    return f"{row['protocol']} {row['address']}:{row['port']}: {_process(row)}{instead}"
+
+
+def _process(row):
     origin = f"unit {row['unit']}" if row["unit"] else "of no unit"
     package = f"package {row['package']}" if row["package"] else "of no package"
-    instead = f"; {row['instead_of']} is declared" if row.get("instead_of") else ""
     gone = ", its program was removed" if row["deleted"] else ""
-    return f"{where}: {row['process'] or 'an unknown process'} ({origin}, {package}, user {row['user']}{gone}){instead}"
+    return f"{row['process'] or 'an unknown process'} ({origin}, {package}, user {row['user']}{gone})"
 
 
 def _unit(row):
@@ -128,6 +134,7 @@ def _site(row):
 
 _NOUNS = {
     "listeners": "listener",
+    "sockets": "socket",
     "units": "unit",
     "cron": "cron",
     "sites": "site",
@@ -147,6 +154,7 @@ _NOUNS = {
 }
 _TEXTS = {
     "listeners": _listener,
+    "sockets": lambda row: f"{row['path']}: {_process(row)}",
     "units": _unit,
     "cron": _cron,
     "sites": _site,
@@ -159,10 +167,10 @@ _TEXTS = {
     "folders": lambda row: f"{row['path']}: {size(row['bytes'])}",
     "users": lambda row: f"{row['user']}: uid {row['uid']}, {row['shell']}",
     "keys": lambda row: f"{row['path']}: {', '.join(row['keys'])}",
-    "services": lambda row: row["unit"],
+    "services": lambda row: ", ".join([row["unit"], *row.get("commands", ())]),
     "failed": lambda row: row["unit"],
     "timers": lambda row: f"{row['unit']}: starts {row['starts']}",
-    "certificates": lambda row: f"{row['path']}: {' '.join(row['names'])}, until {row['until']}",
+    "certificates": lambda row: f"{row['path']}: {' '.join(row['names']) or 'without a name'}, until {row['until']}",
     "disks": lambda row: f"{row['mount']}: {row['used']} % of {size(row['bytes'])}",
     "logins": lambda row: f"{row['user']} from {row['origin'] or 'here'}",
 }

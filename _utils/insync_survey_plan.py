@@ -1,5 +1,6 @@
 """What is declared of a server, as its survey needs it: by the inventory, and by its states."""
 
+import pathlib
 import re
 
 # Their functions say what is not to be there.
@@ -58,8 +59,14 @@ def _places(state):
     if (state["module"], state["function"]) in _FOLDERS:
         return [name for name in state["names"] if _deep(name)]
     if state["module"].startswith("insync_"):
-        return [value for value in _texts(state["arguments"]) if _deep(value)]
+        return [value for value in (*_texts(state["arguments"]), *_of_certbot(state)) if _deep(value)]
     return []
+
+
+def _of_certbot(state):
+    """Where certbot keeps what a state of ours has it order."""
+    names = state["names"] if state["module"] == "insync_certificate" else ()
+    return [f"/etc/letsencrypt/live/{pathlib.PurePath(name).stem}" for name in names]
 
 
 def _deep(path):

@@ -20,6 +20,21 @@ PEERS = 20
 _LOOKS = 3
 # Whose units are made for the programs of other packages: how these are called begins so.
 _STARTS = {"postgresql-common": "postgresql-"}
+# What waits at a path: flags of the kernel's table, and where it says so.
+_ACCEPTS = 0x10000
+_PATH = re.compile(r"[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{4} [0-9A-F]{2} +(\d+) ([^@].*)")
+# Their sockets are for whoever started them, by ssh or for a moment in a job.
+_OF_PEOPLE = {
+    "dbus-daemon",
+    "dirmngr",
+    "gnupg-agent",
+    "gpg-agent",
+    "keyboxd",
+    "openssh-client",
+    "openssh-server",
+    "scdaemon",
+}
+_SYSTEMD = "init.scope"
 
 
 def listeners(system):
@@ -32,17 +47,11 @@ def listeners(system):
     """
     if not system.live:
         return []
-    for look in range(_LOOKS):
-        time.sleep(0.2 * look)
-        waiting, connected = _sockets()
-        pids = _processes({row["inode"] for row in waiting})
-        processes = [_process(system, pids.get(row["inode"])) for row in waiting]
-        if all(process["process"] for process in processes):
-            break
+    (waiting, connected), processes = _looked(system, _sockets, lambda found: found[0])
     found, sockets = [], _of_systemd(system)
     for row, process in zip(waiting, processes, strict=True):
         # Until somebody comes systemd itself waits, for a unit that says so.
-        if process["unit"] == "init.scope":
+        if process["unit"] == _SYSTEMD:
             process["unit"] = sockets.get((row["address"], row["port"]), process["unit"])
         peers = connected[row["protocol"], row["port"]]
         shown = {key: row[key] for key in ("protocol", "address", "port")}
@@ -52,14 +61,66 @@ def listeners(system):
     return sorted(unique.values(), key=lambda one: (one["port"], one["protocol"], one["address"]))
 
 
+def paths(system):
+    """
+    Return every socket of ``system`` that waits at a path for somebody of the same server.
+
+    A list of dict: path, process, script, user, unit, package, deleted (as ``listeners`` has them), by. Who is
+    connected the kernel does not say there. What systemd and people have for themselves is passed over.
+    """
+    if not system.live:
+        return []
+    waiting, processes = _looked(system, _unix, lambda found: found)
+    found, sockets = [], _of_systemd(system)
+    for row, process in zip(waiting, processes, strict=True):
+        if process["unit"] == _SYSTEMD:
+            process["unit"] = sockets.get((row["path"], 0), process["unit"])
+        if not _is_passed_over(process):
+            by = _own(system, process) if process["unit"] else ""
+            found.append({"path": row["path"], **process, "by": by})
+    unique = {(one["path"], one["unit"]): one for one in found}
+    return sorted(unique.values(), key=lambda one: one["path"])
+
+
+def _unix():
+    """What waits at a path; that of a program that did not say the whole one is what it said."""
+    try:
+        lines = pathlib.Path("/proc/net/unix").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    found = [match for match in map(_PATH.fullmatch, lines) if match and int(match[1], 16) & _ACCEPTS]
+    return [{"path": match[3], "inode": match[2]} for match in found]
+
+
+def _is_passed_over(process):
+    """Whether it is systemd, which waits for nobody's unit, or something that people have for themselves."""
+    is_systemd = process["unit"] == _SYSTEMD and process["package"] == "systemd"
+    return is_systemd or process["package"] in _OF_PEOPLE
+
+
+def _looked(system, look, waiting_of):
+    """(What ``look`` finds, the process of each row that waits): looked for again if a process ended meanwhile."""
+    for number in range(_LOOKS):
+        time.sleep(0.2 * number)
+        found = look()
+        waiting = waiting_of(found)
+        pids = _processes({row["inode"] for row in waiting})
+        processes = [_process(system, pids.get(row["inode"])) for row in waiting]
+        if all(process["process"] for process in processes):
+            break
+    return found, processes
+
+
 def _of_systemd(system):
-    """{(address, port): the unit, of the kind socket, for which systemd waits there}."""
+    """{(address, port), or (path, 0): the unit, of the kind socket, for which systemd waits there}."""
     shown = system.run("systemctl", "list-sockets", "--plain", "--no-legend", "--full")
     found = {}
     for listen, unit, *_ in filter(None, map(str.split, shown.splitlines())):
         address, _, port = listen.rpartition(":")
-        if port.isdigit():
+        if port.isdigit() and not listen.startswith("/"):
             found[address.strip("[]"), int(port)] = unit
+        else:
+            found[listen, 0] = unit
     return found
 
 
@@ -174,7 +235,8 @@ def _own(system, process):
     """
     unit = process["unit"]
     by = "salt" if unit in system.plan.get("units", ()) else insync_survey_units.by(system, unit)
-    if not by.startswith("package "):
+    # Of a socket systemd has the program, until somebody comes.
+    if unit.endswith(".socket") or not by.startswith("package "):
         return by
     owner = by.removeprefix("package ")
     packages = [package for package in (process["package"], system.owner(process["script"])) if package]

@@ -9,6 +9,8 @@ import insync_survey_packages
 
 _KEPT = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _PLACES = (*_KEPT[:1], "/run/systemd/system", *_KEPT[1:])
+# Of these the managers of users run some.
+_OF_PACKAGES = ("/usr/lib/systemd/user", "/lib/systemd/user")
 _OF_USERS = (
     "/etc/systemd/user",
     "/usr/local/lib/systemd/user",
@@ -18,7 +20,10 @@ _OF_USERS = (
 _KINDS = "service|socket|timer|path|mount|automount|target|swap|slice"
 # What packages wanted when they were installed, whatever somebody did since.
 _OF_DEBIAN = "/var/lib/systemd/deb-systemd-helper"
-_GENERATED = ("/run/systemd/generator", "/run/systemd/generator.late", "/run/systemd/transient")
+_TRANSIENT = "/run/systemd/transient"
+# A reboot forgets what somebody put there.
+_PASSING = (_TRANSIENT, "/run/systemd/system")
+_GENERATED = ("/run/systemd/generator", "/run/systemd/generator.late", _TRANSIENT)
 
 
 def by(system, unit):
@@ -29,13 +34,14 @@ def by(system, unit):
     """
     if unit.endswith(".scope"):
         return ""
-    template = re.sub(r"@[^.]*\.", "@.", unit)
-    for place in _PLACES:
+    # The name of an instance may have a dot.
+    template = re.sub(r"@.*\.", "@.", unit)
+    for place in (*_PLACES, *_OF_PACKAGES):
         for name in dict.fromkeys((unit, template)):
             file = f"{place}/{name}"
             if system.path(file).exists():
                 return system.by(_target(system, file))
-    script = f"/etc/init.d/{unit.removesuffix('.service')}"
+    script = _init_script(unit)
     return system.by(script) if system.path(script).exists() else ""
 
 
@@ -64,12 +70,28 @@ def _own(system, pattern):
 
 
 def running(system):
-    """Return the services (list of dict: unit, by) that run on ``system``, and the failed ones (list of dict: unit)."""
+    """
+    Return the services (list of dict: unit, by, commands) that run on ``system``, and the failed ones (of dict: unit).
+
+    ``commands`` are those of one that somebody started by systemd-run; who has a file is asked about in ``units``.
+    """
     options = ("--type=service", "--all", "--plain", "--no-legend", "--full")
     shown = system.ask("services", "systemctl", "list-units", *options) or "" if system.live else ""
     rows = [line.split() for line in shown.splitlines() if len(line.split()) > 3]
-    runs = [{"unit": row[0], "by": by(system, row[0])} for row in rows if row[3] == "running"]
+    runs = [_running(system, row[0]) for row in rows if row[3] == "running"]
     return runs, [{"unit": row[0]} for row in rows if row[2] == "failed"]
+
+
+def _running(system, unit):
+    template = re.sub(r"@.*\.", "@.", unit)
+    files = [f"{place}/{name}" for place in _KEPT for name in (unit, template)] + [_init_script(unit)]
+    found = by(system, unit) or next((f"unit {name}" for name in files if system.path(name).exists()), "")
+    text = "".join(system.text(f"{place}/{unit}", 100_000) for place in _PASSING)
+    return {"unit": unit, "by": found, **({"commands": _commands(system, text)} if text else {})}
+
+
+def _init_script(unit):
+    return f"/etc/init.d/{unit.removesuffix('.service')}"
 
 
 def timers(system):
@@ -116,7 +138,7 @@ def _unit(system, name):
         "kind": "unit",
         "enabled": any(system.glob(f"{glob.escape(place)}/*.wants/{glob.escape(unit)}") for place in wants),
         "runs": asked and system.run("systemctl", "is-active", unit).strip() == "active",
-        "commands": [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)],
+        "commands": _commands(system, text),
         "by": insync_survey_packages.by(system, name),
     }
 
@@ -129,6 +151,10 @@ def _masked(system, name):
     if folder != _KEPT[0] or not packages or not starts or system.path(f"{_OF_DEBIAN}-masked/{unit}").exists():
         return None
     return {"unit": unit, "path": name, "kind": f"masks that of {packages[0]}", "by": system.by(name)}
+
+
+def _commands(system, text):
+    return [insync_survey_mask.unit(line, lambda path: system.path(path).is_file()) for line in _starts(text)]
 
 
 def _starts(text):

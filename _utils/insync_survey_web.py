@@ -1,10 +1,8 @@
-"""The web sites and certificates on a server, served or not."""
+"""The web sites on a server, served or not."""
 
 import os
 import pathlib
 import re
-import ssl
-import time
 
 import insync_survey_mask
 import insync_survey_packages
@@ -26,7 +24,7 @@ _FILES = {
     ),
 }
 # Where a name begins that no slash does.
-_HOMES = {
+HOMES = {
     "nginx": ("/etc/nginx", "/usr/local/nginx/conf", "/usr/local/openresty/nginx/conf"),
     "apache": ("/etc/apache2", "/etc/httpd"),
 }
@@ -51,12 +49,12 @@ _SITES = {
     "apache": re.compile(r"<VirtualHost\s[^>]*>(.*?)</VirtualHost>", re.DOTALL | re.IGNORECASE),
 }
 # A statement of nginx begins where another one ends, of Apache with its line.
-_BEGIN = r"(?:^|(?<=[;{}]))\s*"
-_NAMES = re.compile(rf"(?:{_BEGIN}server_name|^\s*ServerName|^\s*ServerAlias)\s+([^;#\n]+)", re.MULTILINE)
-_LISTEN = re.compile(rf"{_BEGIN}listen\s+([^;#\n]+)|<VirtualHost\s+([^>]+)>", re.MULTILINE)
-_ROOT = re.compile(rf"""(?:{_BEGIN}root|^\s*DocumentRoot)\s+"?([^;#\s"]+)""", re.MULTILINE)
+BEGIN = r"(?:^|(?<=[;{}]))\s*"
+_NAMES = re.compile(rf"(?:{BEGIN}server_name|^\s*ServerName|^\s*ServerAlias)\s+([^;#\n]+)", re.MULTILINE)
+_LISTEN = re.compile(rf"{BEGIN}listen\s+([^;#\n]+)|<VirtualHost\s+([^>]+)>", re.MULTILINE)
+_ROOT = re.compile(rf"""(?:{BEGIN}root|^\s*DocumentRoot)\s+"?([^;#\s"]+)""", re.MULTILINE)
 _INCLUDE = {
-    "nginx": re.compile(rf"""{_BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
+    "nginx": re.compile(rf"""{BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
     "apache": re.compile(r"""^\s*Include(Optional)?\s+["']?([^"'\n]+)""", re.MULTILINE | re.IGNORECASE),
 }
 # To Apache a semicolon is a part of it. A comment of nginx is gone already.
@@ -64,16 +62,6 @@ _UPSTREAM = re.compile(r"proxy_pass\s+([^;\s]+)|ProxyPass\s+\S+\s+(\S+)")
 _QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
 _PATTERN = re.compile(r"[\w./*?\[\]@+-]{1,200}")
 _NAME = re.compile(r"[\w.*~^$\\-]{1,120}")
-_CERTIFICATES = (
-    "/etc/letsencrypt/live/*/cert.pem",
-    "/etc/insync/*.crt",
-    "/etc/insync/certificates/*.pem",
-    *(
-        f"/etc/{place}/*.{end}"
-        for place in ("ssl", "nginx", "nginx/ssl", "apache2", "haproxy")
-        for end in ("crt", "pem")
-    ),
-)
 
 
 def sites(system):
@@ -84,7 +72,7 @@ def sites(system):
     """
     found = []
     for server in _FILES:
-        for name, text in _texts(system, server):
+        for name, text in texts(system, server):
             by = insync_survey_packages.by(system, name) or _linked(system, system.path(name))
             found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
     for server, patterns in _OTHERS.items():
@@ -94,8 +82,12 @@ def sites(system):
     return found
 
 
-def _texts(system, server):
-    """Every file that describes sites of ``server``, and all that one of them includes: its name and text."""
+def texts(system, server):
+    """
+    Yield (name, text) of every file that describes sites of ``server`` (str), and of all that one of them includes.
+
+    The text is without comments, and of nginx without what is only quoted.
+    """
     waiting = [name for pattern in _FILES[server] for name in system.glob(pattern)]
     seen = set()
     while waiting:
@@ -114,7 +106,7 @@ def _texts(system, server):
 
 def _included(system, server, pattern, optional):
     """The files that ``pattern`` of an include means; what cannot be found by it is told."""
-    places = [os.path.normpath(os.path.join(home, re.sub(r"\*+", "*", pattern))) for home in _HOMES[server]]
+    places = [os.path.normpath(os.path.join(home, re.sub(r"\*+", "*", pattern))) for home in HOMES[server]]
     if not _PATTERN.fullmatch(pattern) or "/" in places:
         system.cut_short.append(f"sites of {server}: an include that cannot be followed")
         return []
@@ -153,31 +145,4 @@ def _site(server, name, text, by):
         "root": next(iter(_ROOT.findall(text)), ""),
         "upstream": sorted({insync_survey_mask.url(one or other) for one, other in _UPSTREAM.findall(text)}),
         "by": by,
-    }
-
-
-def certificates(system):
-    """
-    Return the certificates in the usual places of ``system``: a list of dict: path, names, until (date), days (left).
-
-    Their keys are not read, unless one stands in the same file: of that, too, only the certificate is.
-    """
-    names = dict.fromkeys(name for pattern in _CERTIFICATES for name in system.glob(pattern))
-    return [row for row in (_certificate(system, name) for name in names) if row]
-
-
-def _certificate(system, name):
-    if not system.path(name).is_file():
-        return None
-    try:
-        # There is no other way in the standard library to read one that nobody has shown to us.
-        told = ssl._ssl._test_decode_cert(str(system.path(name)))
-        until = ssl.cert_time_to_seconds(told["notAfter"])
-    except (OSError, ValueError, KeyError):
-        return None
-    return {
-        "path": name,
-        "names": [value for kind, value in told.get("subjectAltName", ()) if kind == "DNS"],
-        "until": time.strftime("%Y-%m-%d", time.gmtime(until)),
-        "days": int((until - time.time()) // 86400),
     }

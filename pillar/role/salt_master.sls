@@ -7,6 +7,7 @@ salt_master:
 
 survey:
   known:
+    /srv/insync/site/tls/*.crt: the fleet's own CA made them, and bootstrap/ct1 deploys them
     /srv/insync: the checkouts that bootstrap/ct1 deploys, of which the newest is in use
 
 backup:

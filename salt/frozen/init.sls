@@ -17,4 +17,6 @@ frozen-packages:
 frozen-packages:
   file.absent:
     - name: /etc/apt/preferences.d/insync-frozen
+    # What base needs comes afterwards.
+    - order: first
 {%- endif %}

@@ -114,3 +114,25 @@ def test_tunables_of_a_role_reach_only_its_servers(compiled):
     assert owners["salt_master"] < owners["clock"]
     for key, expected in owners.items():
         assert {server for server in SERVERS if key in compiled[server]["pillar"]} == expected, key
+
+
+def test_what_is_frozen_installs_before_and_what_is_not_any_more_afterwards(compiled):
+    """Else the first highstate that has to install something would be refused on either."""
+    for server, side in compiled.items():
+        names = [chunk["__id__"] for chunk in sorted(side["low"], key=lambda chunk: chunk["order"])]
+        expected = "frozen-packages" if INVENTORY["hosts"][server].get("frozen") else names[-1]
+        assert names[-1] == expected and (names[0] == "frozen-packages") != (names[-1] == "frozen-packages"), server
+
+
+def test_what_is_frozen_sends_mail_to_no_port_that_takes_some(compiled):
+    rules = {
+        server: re.findall(r"tcp dport \{ ([\d, ]+) \} reject with tcp reset", str(chunk.get("rendered")))
+        for server, side in compiled.items()
+        for chunk in side["low"]
+        if chunk["__id__"] == "firewall-rules"
+    }
+    frozen = [server for server in SERVERS if INVENTORY["hosts"][server].get("frozen")]
+    assert frozen and sorted(rules) == SERVERS
+    assert {server: found for server, found in rules.items() if found} == dict.fromkeys(
+        frozen, ["25, 465, 587, 2465, 2525, 2587"]
+    )

@@ -27,6 +27,7 @@ WantedBy=multi-user.target
 SITE = f"""server {{
     listen 8091;
     server_name old.insynchq.com;
+    ssl_certificate old-tls/own.crt;
     location / {{ proxy_pass http://old:{SECRET}@127.0.0.1:8090/{SECRET}; }}
 }}
 """
@@ -38,14 +39,41 @@ connection = sqlite3.connect("/srv/old/lists.db")
 connection.execute("create table \\"{SECRET}\\" (mail text)")
 connection.commit()
 """
+# Nobody has its key.
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBqDCCAU6gAwIBAgIUBExNbiem198g7PvEY8d9SaVN+fUwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQb2xkLmluc3luY2hxLmNvbTAeFw0yNjExMjcxMjUxNTZaFw0z
+NjExMjQxMjUxNTZaMBsxGTAXBgNVBAMMEG9sZC5pbnN5bmNocS5jb20wWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAAQ7+ZJ7rLnJuzW2QGnn1EKkvrTeJZyUMAqXV71Y
+V64PgtS1sVNn74mGQR/tLjzixURlHA0Rz5cQQ2kOdd6AU8Qxo3AwbjAdBgNVHQ4E
+FgQUVHdcDcvy5YxAmd03yHnTDGQaHVowHwYDVR0jBBgwFoAUVHdcDcvy5YxAmd03
+yHnTDGQaHVowDwYDVR0TAQH/BAUwAwEB/zAbBgNVHREEFDASghBvbGQuaW5zeW5j
+aHEuY29tMAoGCCqGSM49BAMCA0gAMEUCIQChRc7dbrHvVHeNTJMnmUlrQWglImIL
+gaOE9dz1VXPX3gIgZMJIA4ctABAtXZGTuDvR3gkKOjkGeJUnv/6P+m94/OE=
+-----END CERTIFICATE-----
+"""
+# Started by hand, with no file of a unit, and reached by who knows its path.
+HELPER = """
+import socket, time
+server = socket.socket(socket.AF_UNIX)
+server.bind("/srv/old/helper.sock")
+server.listen()
+while True:
+    time.sleep(60)
+"""
 PLANT = """set -e
-mkdir -p /srv/old /etc/nginx/sites-enabled /etc/cron.d
+mkdir -p /srv/old/mysql/mysql /srv/old/mysql/shop /etc/nginx/sites-enabled /etc/nginx/old-tls /etc/cron.d
+printf x | tee /srv/old/mysql/ibdata1 > /srv/old/mysql/shop/lists.ibd
 cat > /srv/old/tracker.py <<'END'
 {tracker}END
 cat > /etc/systemd/system/old-tracker.service <<'END'
 {unit}END
 cat > /etc/nginx/sites-enabled/old <<'END'
 {site}END
+cat > /etc/nginx/old-tls/own.crt <<'END'
+{certificate}END
+cat > /srv/old/helper.py <<'END'
+{helper}END
 cat > /etc/cron.d/old-lists <<'END'
 {cron}END
 python3 - <<'END'
@@ -54,10 +82,14 @@ cp -a /etc/bash.bashrc /srv/old/bash.bashrc
 echo 'export PASSWORD={secret}' >> /etc/bash.bashrc
 systemctl daemon-reload
 systemctl enable --quiet --now old-tracker
+systemd-run --quiet --collect --unit=old-helper /usr/bin/python3 /srv/old/helper.py --key={secret}
+timeout 20 sh -c 'until [ -S /srv/old/helper.sock ]; do sleep 0.1; done'
 """
 CLEAR = """systemctl disable --now old-tracker
+systemctl stop old-helper
 [ ! -e /srv/old/bash.bashrc ] || cp -a /srv/old/bash.bashrc /etc/bash.bashrc
 rm -rf /srv/old /etc/systemd/system/old-tracker.service /etc/nginx/sites-enabled/old /etc/cron.d/old-lists
+rm -rf /etc/nginx/old-tls
 rmdir --ignore-fail-on-non-empty /etc/nginx/sites-enabled /etc/nginx /etc/cron.d 2>/dev/null
 systemctl daemon-reload
 """
@@ -78,7 +110,7 @@ def before(fleet):
 
 @pytest.fixture(scope="module")
 def by_hand(fleet, before):
-    """Servers on which somebody has a service, a site, a job, a database and a changed file; {server: its address}."""
+    """Servers on which somebody has a service, a site, a job, a database, a changed file...; {server: its address}."""
     addresses = {server: INVENTORY["hosts"][server]["private"] for server in HOSTS}
     try:
         for server, address in addresses.items():
@@ -88,6 +120,8 @@ def by_hand(fleet, before):
                 "unit": unit,
                 "site": SITE,
                 "cron": CRON,
+                "certificate": CERTIFICATE,
+                "helper": HELPER,
                 "database": DATABASE,
                 "secret": SECRET,
             }
@@ -112,7 +146,12 @@ def expected(address):
         "unit /etc/systemd/system/old-tracker.service: runs, starts at boot, /usr/bin/python3 /srv/old/tracker.py ... "
         "--api-key=... -p...",
         "cron /etc/cron.d/old-lists: */7 * * * * PASSWORD=... /usr/bin/python3 ... --key ... -p... (user root)",
+        "socket /srv/old/helper.sock: /usr/bin/python3.11 /srv/old/helper.py --key=..."
+        " (unit old-helper.service, package python3.11-minimal, user root)",
+        "service old-helper.service, /usr/bin/python3 /srv/old/helper.py --key=...",
         "site old.insynchq.com of nginx, in /etc/nginx/sites-enabled/old, to http://...",
+        "certificate /etc/nginx/old-tls/own.crt: old.insynchq.com, until 2036-11-24",
+        "database shop of mysql, 1 B, /srv/old/mysql/shop",
         "database lists.db of sqlite, 8.19 kB, /srv/old/lists.db",
         "configuration /etc/bash.bashrc of bash: changed",
     ]
@@ -134,6 +173,35 @@ def test_nothing_is_found_on_a_server_that_nobody_touched(fleet, surveyed):
     assert told == {}
 
 
+def connected(fleet, surveyed, server, port):
+    """The private addresses that are connected to ``port`` of ``server``, as its survey tells them."""
+    record = json.loads(fleet.ok("ct1", "cat", surveyed[server]["record"]))
+    return {peer for row in record["found"]["listeners"] if row["port"] == port for peer in row["peers"]}
+
+
+def test_who_is_connected_is_told_of_servers_that_others_use(fleet, surveyed):
+    """Of the databases the one follows the other; of so many minions as there are not all are named."""
+    private = {server: host["private"] for server, host in INVENTORY["hosts"].items()}
+    pair = ("db", "db-slave02")
+    followed = [one for one, other in (pair, pair[::-1]) if private[other] in connected(fleet, surveyed, one, 3306)]
+    assert followed
+    minions = {private[server] for server in SERVERS if server != "ct1"}
+    assert len(connected(fleet, surveyed, "ct1", 4505) & minions) >= 15
+
+
+def test_what_is_declared_and_does_not_listen_is_told(fleet, by_hand, surveyed):
+    try:
+        fleet.ok("radar-2", "systemctl", "stop", "nginx")
+        (row,) = runner(fleet, "survey", "radar-2")
+        rows = runner(fleet, "survey_diff", "radar-2")
+    finally:
+        fleet.ok("radar-2", "systemctl", "start", "nginx")
+    assert row["missing"] == 1
+    assert [(one["declared"], one["found"]) for one in rows if one["declared"] != "nothing"] == [
+        ("tcp/443 of radar: nginx.service does not listen", "nothing")
+    ]
+
+
 def test_no_secret_is_told_or_kept(fleet, by_hand, surveyed):
     brief = json.dumps(fleet.salt("dev02", "insync.survey"))
     assert "old-tracker" in brief and SECRET not in brief
@@ -145,7 +213,16 @@ def test_no_secret_is_told_or_kept(fleet, by_hand, surveyed):
 def test_two_dates_and_the_inventory_are_compared(fleet, before, by_hand, surveyed):
     new = [row for row in runner(fleet, "survey_diff", "dev02", before) if row["change"] == "new"]
     said = " ".join(row["what"] for row in new)
-    for part in ("old-tracker.service", "/etc/cron.d/old-lists", "lists.db", "old.insynchq.com", "/etc/bash.bashrc"):
+    for part in (
+        "old-tracker.service",
+        "old-helper.service",
+        "helper.sock",
+        "own.crt",
+        "/etc/cron.d/old-lists",
+        "lists.db",
+        "old.insynchq.com",
+        "/etc/bash.bashrc",
+    ):
         assert part in said, part
     assert "connection of dev02 to tcp/8090 of old-tracker.service" in said
     rows = runner(fleet, "survey_diff", "dev02")
@@ -163,8 +240,8 @@ def test_a_survey_that_there_is_not_is_refused(fleet):
 
 
 FILES = "/srv/old /etc/systemd/system/old-tracker.service /etc/nginx/sites-enabled/old /etc/cron.d/old-lists"
-DIGEST = f"find {FILES} /etc/bash.bashrc -type f -exec sha256sum {{}} +"
-DIGEST += "; systemctl show -P MainPID old-tracker; dpkg -l | sha256sum"
+DIGEST = f"find {FILES} /etc/nginx/old-tls /etc/bash.bashrc -type f -exec sha256sum {{}} +"
+DIGEST += "; systemctl show -P MainPID old-tracker old-helper; dpkg -l | sha256sum"
 
 
 def test_the_states_leave_it_alone(fleet, by_hand):
@@ -189,6 +266,7 @@ def test_what_is_frozen_gets_no_new_package_and_sends_no_mail(fleet):
     assert "Inst tree" in fleet.ok("sendy", "sh", "-c", f"{install} -o Dir::Etc::PreferencesParts=/nonexistent")
     policy = fleet.ok("sendy", "apt-cache", "policy")
     assert [line.split()[0] for line in policy.splitlines() if "-security/main" in line] == ["500"]
+    assert "2465, 2525, 2587 } reject" in fleet.ok("sendy", "nft", "list", "chain", "inet", "insync", "output")
     for port in ("25", "465", "587"):
         refused = fleet.run("sendy", "python3", "-c", MAIL, port)
         assert "ConnectionRefusedError" in refused.stderr, port

@@ -1,6 +1,10 @@
 """Who listens on a server, who is connected, and what of that is declared."""
 
+import contextlib
+import os
+import shutil
 import socket
+import subprocess
 
 import insync_survey_lines
 import insync_survey_sockets
@@ -25,7 +29,7 @@ def test_a_socket_of_a_unit_is_the_units_and_not_systemds(monkeypatch):
     table = "0.0.0.0:80 web.socket web.service\n[::]:81 six.socket -\n/run/x x.socket x.service\n"
     monkeypatch.setattr(insync_survey_system.System, "run", lambda *_, **__: table)
     found = insync_survey_sockets._of_systemd(insync_survey_system.System())
-    assert found == {("0.0.0.0", 80): "web.socket", ("::", 81): "six.socket"}
+    assert found == {("0.0.0.0", 80): "web.socket", ("::", 81): "six.socket", ("/run/x", 0): "x.socket"}
 
 
 def test_a_process_that_ends_while_it_is_asked_about_is_looked_for_again(monkeypatch):
@@ -94,6 +98,10 @@ def test_two_services_of_a_unit_and_a_port_are_told_apart_by_their_addresses(add
         ({"unit": "mariadb.service", "package": "python3.11-minimal"}, "salt"),
         ({"unit": "agent.service", "package": ""}, "known: the provider's"),
         ({"unit": "tracker.service", "package": ""}, ""),
+        # systemd waits for it.
+        ({"unit": "dbus.socket", "package": "systemd"}, "package dbus"),
+        ({"unit": "tracker.socket", "package": "systemd"}, ""),
+        ({"unit": "pulse.service", "package": "pulse"}, "package pulse"),
         ({"unit": "session-1.scope", "package": "python3.11-minimal"}, ""),
         ({"unit": "", "package": "cron"}, ""),
     ],
@@ -106,8 +114,10 @@ def test_on_loopback_only_a_units_own_program_is_known(root, process, by):
         ("certbot", "certbot.service", "/usr/bin/certbot"),
         ("postgresql-common", "postgresql@.service"),
         ("mariadb-server", "mariadb.service"),
+        ("dbus", "dbus.socket"),
+        ("pulse", "../user/pulse.service"),
     ):
-        name = f"/lib/systemd/system/{unit}"
+        name = os.path.normpath(f"/lib/systemd/system/{unit}")
         root.package(package, [name, *others])
         root.write(f"/usr{name}")
     for name in (MANAGED, "/etc/systemd/system/agent.service", "/etc/systemd/system/tracker.service"):
@@ -121,6 +131,85 @@ def test_on_loopback_only_a_units_own_program_is_known(root, process, by):
     system = insync_survey_system.System(root.path, plan)
     row = {"protocol": "tcp", "port": 1, "address": "127.0.0.1"}
     assert insync_survey_sockets._declared(system, row, {"script": "", **process}) == {"by": by}
+
+
+SERVE = (
+    "import socket, sys\nwith socket.socket(socket.AF_UNIX) as one:\n one.bind(sys.argv[1]); one.listen(); print()\n"
+)
+SERVE += " one.accept()"
+
+
+@contextlib.contextmanager
+def at_a_path(folder, path, program):
+    """A process that waits at ``path``, started in ``folder``."""
+    command = [program, "-c", SERVE, path, "--key=hunter2"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["own.sock", "a b.sock"])
+def test_what_waits_at_a_path_is_found(tmp_path, monkeypatch, name):
+    """Started by hand, as by nohup: in a session, or below what cron or a hand-made unit started."""
+    program = shutil.which("python3")
+    for unit in ("session-3.scope", "cron.service", "own.service", ""):
+        monkeypatch.setattr(insync_survey_sockets, "unit_of", lambda _, unit=unit: unit)
+        path = f"{tmp_path}/{unit}{name}"
+        with at_a_path(tmp_path, path, program):
+            rows = insync_survey_sockets.paths(insync_survey_system.System())
+            declared = insync_survey_sockets.paths(insync_survey_system.System(plan={"units": ["own.service"]}))
+        (row,) = [row for row in rows if row["path"] == path]
+        assert (row["unit"], row["user"], row["by"]) == (unit, "root", "")
+        assert "python" in row["process"] and "hunter2" not in str(row)
+        assert [one["by"] for one in declared if one["path"] == path] == ["salt" if unit == "own.service" else ""]
+
+
+def test_a_path_is_told_as_the_program_said_it_and_others_are_not(tmp_path):
+    with at_a_path(tmp_path, "own.sock", shutil.which("python3")), contextlib.ExitStack() as stack:
+        abstract, letters = (
+            stack.enter_context(socket.socket(socket.AF_UNIX, kind)) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        )
+        abstract.bind("\0insync-abstract")
+        abstract.listen()
+        letters.bind(f"{tmp_path}/letters")
+        paths = [row["path"] for row in insync_survey_sockets.paths(insync_survey_system.System())]
+    assert paths.count("own.sock") == 1
+    assert not [path for path in paths if "insync-abstract" in path or "letters" in path]
+
+
+def of(unit, package):
+    return {"unit": unit, "package": package, "process": "/x", "script": "", "user": "root", "deleted": False}
+
+
+@pytest.mark.parametrize(
+    "process, told",
+    [
+        (of("init.scope", "systemd"), False),
+        (of("session-3.scope", "openssh-server"), False),
+        (of("apt-daily.service", "gpg-agent"), False),
+        (of("init.scope", "python3.11-minimal"), True),
+        (of("session-3.scope", "python3.11-minimal"), True),
+        (of("", ""), True),
+    ],
+)
+def test_what_systemd_and_people_have_for_themselves_is_no_service(monkeypatch, process, told):
+    monkeypatch.setattr(
+        insync_survey_sockets, "_looked", lambda *_: ([{"path": "/run/x", "inode": "1"}], [dict(process)])
+    )
+    rows = insync_survey_sockets.paths(insync_survey_system.System())
+    assert [row["by"] for row in rows] == ([""] if told else [])
+
+
+def test_a_socket_that_systemd_has_is_its_units(monkeypatch):
+    monkeypatch.setattr(insync_survey_system.System, "run", lambda *_, **__: "/run/x own.socket own.service\n")
+    row = ([{"path": "/run/x", "inode": "1"}], [of("init.scope", "systemd")])
+    monkeypatch.setattr(insync_survey_sockets, "_looked", lambda *_: row)
+    (row,) = insync_survey_sockets.paths(insync_survey_system.System())
+    said = "socket /run/x: /x (unit own.socket, package systemd, user root)"
+    assert (row["by"], insync_survey_lines.line("sockets", row)) == ("", said)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ HIGH = {
     "devpi-user": {"user": [{"name": "devpi"}, {"home": "/home"}, "present"]},
     "devpi-leaver": {"user": [{"name": "mallory"}, "absent"]},
     "mariadb-databases": {"insync_mysql": [{"name": "/run/x.sock"}, {"databases": ["shop"]}, "databases"]},
+    "acme-certificate": {"insync_certificate": [{"name": "/etc/insync/certificates/public.pem"}, "issued"]},
     "__extend__": [],
 }
 
@@ -33,7 +34,13 @@ def test_what_states_say_is_declared_and_what_they_remove_is_not():
         "known": {"/x": "y"},
         "files": ["/etc/a", "/etc/b", "/etc/insync", MANAGED, "/var/lib/devpi"],
         "gone": ["/etc/cron.d/old", "/etc/systemd/system/old.service"],
-        "places": ["/opt/devpi", "/run/x.sock", "/var/lib/devpi"],
+        "places": [
+            "/etc/insync/certificates/public.pem",
+            "/etc/letsencrypt/live/public",
+            "/opt/devpi",
+            "/run/x.sock",
+            "/var/lib/devpi",
+        ],
         "units": ["certbot.timer", "redis-server@main.service"],
         "users": ["devpi", "root"],
         "databases": ["shop"],

@@ -2,6 +2,9 @@
 
 import hashlib
 
+import insync_survey_lines
+import insync_survey_system
+import insync_survey_units
 import pytest
 
 
@@ -70,3 +73,51 @@ def test_a_packaged_unit_that_somebody_masked_is_told(root):
     root.link("/var/lib/systemd/deb-systemd-helper-masked/c.service", "/dev/null")
     assert root.survey()["unknown"] == ["unit /etc/systemd/system/a.service: masks that of web"]
     assert root.survey(known={"/etc/systemd/system/a.service": "quiet"})["unknown"] == []
+
+
+SHOWN = "\n".join(
+    f"{unit} loaded active {state} x"
+    for unit, state in {
+        "run-u12.service": "running",
+        "passing.service": "running",
+        "gone.service": "running",
+        "a.service": "running",
+        "job@1.2-x.service": "running",
+        "own.service": "running",
+        "legacy.service": "running",
+        "mine.service": "running",
+        "done.service": "exited",
+    }.items()
+)
+
+
+def test_a_service_that_runs_without_a_file_is_told(root, monkeypatch):
+    root.package("web", ["/lib/systemd/system/a.service", "/lib/systemd/system/job@.service"])
+    for name in ("a", "job@"):
+        root.write(f"/lib/systemd/system/{name}.service")
+    for name in ("own", "mine"):
+        root.write(f"/etc/systemd/system/{name}.service", "[Service]\nExecStart=/own\n")
+    root.write("/etc/init.d/legacy")
+    command = 'ExecStart="/usr/bin/python3" "/srv/x.py" "--key=hunter2" "hunter2"'
+    root.write("/run/systemd/transient/run-u12.service", f"# This is a transient unit file\n[Service]\n{command}\n")
+    root.write("/run/systemd/system/passing.service", "[Service]\nExecStart=/passing\n")
+    root.write("/srv/x.py")
+    monkeypatch.setattr(insync_survey_system.System, "ask", lambda *_, **__: SHOWN)
+    system = insync_survey_system.System(root.path, {"files": ["/etc/systemd/system/mine.service"]})
+    system.live = True
+    found = dict.fromkeys(insync_survey_lines.ASKED, ()) | {"services": insync_survey_units.running(system)[0]}
+    assert insync_survey_lines.unknown(found) == [
+        "service run-u12.service, /usr/bin/python3 /srv/x.py --key=... ...",
+        "service passing.service, /passing",
+        "service gone.service",
+    ]
+    assert {row["unit"]: row["by"] for row in found["services"]} == {
+        "run-u12.service": "",
+        "passing.service": "",
+        "gone.service": "",
+        "a.service": "package web",
+        "job@1.2-x.service": "package web",
+        "own.service": "unit /etc/systemd/system/own.service",
+        "legacy.service": "unit /etc/init.d/legacy",
+        "mine.service": "salt",
+    }

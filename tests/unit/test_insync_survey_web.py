@@ -1,6 +1,4 @@
-"""What the survey finds of web sites and certificates."""
-
-import subprocess
+"""What the survey finds of web sites."""
 
 import insync_survey_web
 import pytest
@@ -77,26 +75,3 @@ def test_sites_in_very_many_files_are_cut_short(root, monkeypatch):
         root.write(f"/etc/nginx/conf.d/{number}", SERVER % f"{number}.example")
     found = root.survey()
     assert len(found["found"]["sites"]) == 2 and found["incomplete"] == ["sites of nginx: too many files"]
-
-
-def test_a_certificate_is_read_and_its_key_is_not(root):
-    path = root.write("/etc/nginx/site.crt")
-    key = path.with_name("key")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "30",
-    ]
-    options = ["-subj", "/CN=x", "-addext", "subjectAltName=DNS:a.example", "-keyout", key, "-out", path]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    path.write_text(path.read_text() + key.read_text())
-    root.write("/etc/nginx/broken.pem", "hunter2")
-    rows = root.survey()["found"]["certificates"]
-    assert [(row["path"], row["names"], row["days"]) for row in rows] == [("/etc/nginx/site.crt", ["a.example"], 29)]
