@@ -57,7 +57,7 @@ def _facts(wanted, authority):
 
 
 def describe(pem, authority):
-    """Return issuer, names, begins, expires, self_signed and fleet of a certificate; see ``shown``. Both are PEM (str)."""
+    """Return issuer, names, begins, expires, self_signed and fleet; see ``shown``. Both arguments are PEM (str)."""
     certificate, facts = x509.load_pem_x509_certificate(pem.encode()), insync_ca.read(pem)
     fleet = False
     with contextlib.suppress(insync_ca.CaError):
