@@ -4,7 +4,8 @@ devpi:
   upstream: null
   # The way out to it, if there is one: the URL of a forward proxy.
   proxy: null
-  # Names that begin so are ours: a public package of such a name is never served, whether we have that name or not.
+  # Names that begin so are ours: a public package of such a name is never served, whether we have that name or not, and
+  # no package of another name can be uploaded.
   reserved_prefixes: [insync-]
   # Owns the indexes; nobody logs in as it.
   owner: insync

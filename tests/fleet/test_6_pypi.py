@@ -144,6 +144,12 @@ def test_nobody_else_uploads(fleet, wheels, user, password, index, answer):
     assert answer in twine(wheels[1], user, password, index)
 
 
+def test_no_package_has_a_name_that_the_public_index_may_have_too(fleet, tmp_path):
+    refused = twine(wheel(tmp_path / "w", "sync_tools", VERSION, ""), index="insync/staging")
+    assert "names of packages of ours begin with insync-" in " ".join(refused.split())
+    assert VERSION not in ask(fleet, f"{URL}/insync/staging/+simple/sync-tools/")[1]
+
+
 def test_staging_offers_stable_and_is_promoted(fleet, tmp_path):
     version = f"{VERSION}.1"
     assert twine(wheel(tmp_path / "w", "insync_probe", version, ""), index="insync/staging") == ""
