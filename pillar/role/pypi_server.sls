@@ -9,8 +9,8 @@ devpi:
   reserved_prefixes: [insync-]
   # Owns the indexes; nobody logs in as it.
   owner: insync
-  # The only one who uploads; the password is the secret uploader_password.
-  uploader: uploader
+  # Who uploads, and nobody else: CI, and people by hand. The password of each is the secret `<name>_password`.
+  uploaders: [ci, uploader]
   # Index -> the indexes whose packages it offers as well. What is uploaded is never replaced.
   indexes:
     stable: [root/pypi]

@@ -133,6 +133,7 @@ def test_the_uploader_uploads_and_nothing_is_replaced(fleet, wheels):
     "user, password, index, answer",
     [
         ("uploader", "wrong", "insync/stable", "401 Unauthorized"),
+        ("ci", PASSWORD, "insync/stable", "401 Unauthorized"),
         ("mallory", "x", "insync/stable", "401 Unauthorized"),
         ("insync", "x", "insync/stable", "401 Unauthorized"),
         ("root", ROOT_PASSWORD, "insync/stable", "403 Forbidden"),

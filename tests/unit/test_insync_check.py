@@ -281,7 +281,7 @@ def test_ci_is_told_what_its_engine_needs(copies, ci, told):
         ("ci_integration", {"projects": {"x": None}}, []),
         (
             "ci_integration",
-            {"projects": {"x": {"publish": "a/b"}}, "secrets": {"upload": "pypi_server:uploader_password"}},
+            {"projects": {"x": {"publish": "a/b"}}, "secrets": {"upload": "pypi_server:ci_password"}},
             ["secrets.upload: 'ci_integration' may not publish", "projects.x.publish: 'ci_int"],
         ),
     ],
