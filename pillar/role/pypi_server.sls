@@ -9,8 +9,10 @@ devpi:
   reserved_prefixes: [insync-]
   # Owns the indexes; nobody logs in as it.
   owner: insync
-  # Who uploads, and nobody else: CI, and people by hand. The password of each is the secret `<name>_password`.
-  uploaders: [ci, uploader]
+  # Who uploads, and nobody else, CI and people by hand: name -> where in the secrets the password is.
+  uploaders:
+    ci: 'pypi_server:ci_password'
+    uploader: 'pypi_server:uploader_password'
   # Index -> the indexes whose packages it offers as well. What is uploaded is never replaced.
   indexes:
     stable: [root/pypi]

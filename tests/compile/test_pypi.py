@@ -28,7 +28,7 @@ def test_those_who_upload_are_declared_with_their_passwords(compiled):
 
 
 def test_who_is_struck_off_is_in_neither_list(own_checkout, site):  # noqa: F811
-    declare(own_checkout, ["uploader"])
+    declare(own_checkout, {"uploader": "pypi_server:uploader_password"})
     states = by_id(compile_host(own_checkout, site, "dev")["low"])
     assert sorted(states["devpi-users"]["passwords"]) == ["insync", "root", "uploader"]
     assert states["devpi-index-insync/stable"]["settings"]["acl_upload"] == ["uploader"]
@@ -37,10 +37,10 @@ def test_who_is_struck_off_is_in_neither_list(own_checkout, site):  # noqa: F811
 @pytest.mark.parametrize(
     ("uploaders", "message"),
     [
-        (["root"], "devpi.uploaders: root cannot be one"),
-        (["uploader", "insync"], "devpi.uploaders: insync cannot be one"),
-        (["ci", "ci"], "devpi.uploaders: ci cannot be one"),
-        (["alice"], "secrets/pypi_server.yaml: alice_password is missing"),
+        ({"root": "pypi_server:ci_password"}, "devpi.uploaders: root cannot be one"),
+        ({"insync": "pypi_server:ci_password"}, "devpi.uploaders: insync cannot be one"),
+        ({"alice": "pypi_server:alice_password"}, "alice: there is no secret pypi_server:alice_password"),
+        ({"alice": "mailer:alice_password"}, "alice: there is no secret mailer:alice_password"),
     ],
 )
 def test_who_cannot_upload(own_checkout, site, uploaders, message):  # noqa: F811
