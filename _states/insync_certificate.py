@@ -58,8 +58,8 @@ def issued(name, domains, port=None, dns=None, directory="", email=""):
     Have the certificate ``name`` issued by the CA, and installed by certbot's deploy hooks.
 
     The CA is asked only if the certificate is not from it, lacks a name, has one that left, would be renewed in another
-    way, or expires within 30 days, which certbot's own timer should not let happen. One that is issued but not
-    installed is installed.
+    way, or has less than 30 days left, and less than a third of its time, which certbot's own timer should not let
+    happen. One that is issued but not installed is installed.
 
     name (str): path of the PEM file, whose name without ``.pem`` certbot knows it by.
     domains (list of str): the DNS names.

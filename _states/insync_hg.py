@@ -36,13 +36,14 @@ def repositories(name, repositories, user):
         if kept:
             ret["comment"] = f"no longer declared, and kept: {', '.join(kept)}"
         missing = [one for one in repositories if one not in there]
-        ret["changes"] = {one: {"old": "absent", "new": "present"} for one in missing}
-        if __opts__["test"] or not missing:
-            return {**ret, "result": None if missing else True}
         for one in missing:
-            _make(pathlib.Path(name, one), user)
+            if not __opts__["test"]:
+                _make(pathlib.Path(name, one), user)
+            ret["changes"][one] = {"old": "absent", "new": "present"}
     except (SaltException, OSError) as exc:
-        return {**ret, "changes": {}, "result": False, "comment": str(exc)}
+        return {**ret, "result": False, "comment": str(exc)}
+    if missing and __opts__["test"]:
+        ret["result"] = None
     return ret
 
 

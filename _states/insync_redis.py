@@ -1,4 +1,4 @@
-"""Instances of redis: one goes on with the data of a redis that ran alone, and all may leave, without their data."""
+"""Instances of redis: one goes on with the data of a redis that ran alone, and any may leave, without its data."""
 
 import glob
 import os
@@ -11,7 +11,8 @@ __virtualname__ = "insync_redis"
 
 # What redis keeps. Where both are, the first is what it reads: it goes first.
 _DATA = ("appendonlydir", "dump.rdb")
-_FILES = ("etc/redis/redis-*.conf", "etc/redis/users-*.conf", "etc/systemd/system/redis-server@*.service.d")
+# What declares an instance. The last one is also what tells that our states have made it, and so goes last.
+_FILES = ("etc/redis/redis-{}.conf", "etc/redis/users-{}.conf", "etc/systemd/system/redis-server@{}.service.d")
 
 
 def __virtual__():
@@ -67,18 +68,68 @@ def absent(name, root="/"):
     ret = {"name": name, "changes": {}, "result": True, "comment": "there is no instance"}
     try:
         units = [one for one in _units(name, root) if _starts(one)]
-        files = sorted(file for pattern in _FILES for file in glob.glob(os.path.join(root, pattern)))
+        files = _files("*", root)
         changes = dict.fromkeys(units, "stop, disable") | dict.fromkeys(files, "removed")
         if __opts__["test"] or not changes:
             return {**ret, "changes": changes, "result": None if changes else True}
-        for unit in units:
-            insync_systemd.systemctl("disable", "--now", "--quiet", unit)
-        for file in files:
-            shutil.rmtree(file) if os.path.isdir(file) else os.remove(file)
-        insync_systemd.systemctl("daemon-reload")
+        _remove(units, files)
     except (insync_systemd.UnitError, OSError) as exc:
         return {**ret, "result": False, "comment": str(exc)}
     return {**ret, "changes": changes, "comment": "no instance is left"}
+
+
+def declared(name, instances, data, root="/"):
+    """
+    Stop, for good, the instances that our states have made and that are declared no more, and remove what declared
+    them. What they have stored stays, and is told. One that was made by hand is left alone.
+
+    name (str): the units, as a pattern.
+    instances (list of str): those that are declared.
+    data (str): the folder with that of each.
+    root (str): where the server's files are.
+
+    .. code-block:: yaml
+
+        redis-declared:
+          insync_redis.declared:
+            - name: redis-server@*.service
+            - instances: [main, cache]
+            - data: /var/lib/redis
+    """
+    ret = {"name": name, "changes": {}, "result": True, "comment": "there is no other instance"}
+    try:
+        former = sorted(_made(root) - set(instances))
+        for instance in former:
+            unit = name.replace("*", instance)
+            units, files = [unit] if _starts(unit) else [], _files(instance, root)
+            if not __opts__["test"]:
+                _remove(units, files)
+            ret["changes"] |= dict.fromkeys(units, "stop, disable") | dict.fromkeys(files, "removed")
+    except (insync_systemd.UnitError, OSError) as exc:
+        return {**ret, "result": False, "comment": str(exc)}
+    if former:
+        stays = ", ".join(f"{data}/{instance}" for instance in former)
+        ret |= {"result": None if __opts__["test"] else True, "comment": f"declared no more; what stays: {stays}"}
+    return ret
+
+
+def _made(root):
+    """The names (set of str) of the instances that our states have made."""
+    before, after = os.path.join(root, _FILES[-1]).split("{}")
+    found = glob.glob(os.path.join(f"{before}*{after}", "insync.conf"))
+    return {os.path.dirname(path).removeprefix(before).removesuffix(after) for path in found}
+
+
+def _files(instance, root):
+    return [file for one in _FILES for file in sorted(glob.glob(os.path.join(root, one.format(instance))))]
+
+
+def _remove(units, files):
+    for unit in units:
+        insync_systemd.systemctl("disable", "--now", "--quiet", unit)
+    for file in files:
+        shutil.rmtree(file) if os.path.isdir(file) else os.remove(file)
+    insync_systemd.systemctl("daemon-reload")
 
 
 def _units(pattern, root):

@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# As certbot's own timer has it.
+# As certbot's own timer has it. One that lives for less than 90 days is good until a third of its time is left.
 RENEW_DAYS = 30
 _SELF_SIGNED_DAYS = 3650
+# What certbot's plugins have as the default: a renewal notes no option that is like it.
+_PLUGINS_DEFAULTS = {"dns-digitalocean-propagation-seconds": "10", "dns-rfc2136-propagation-seconds": "60"}
 # Lines of certbot that say nothing about what went wrong.
 _NOISE = re.compile(
     r"Saving debug log|Ask for help|See the logfile|An unexpected error occurred|Requesting a certificate"
@@ -67,9 +69,9 @@ def why_order(pem, names, now):
     told = [f"{verb} {', '.join(names)}" for verb, names in differences.items() if names]
     if told:
         return f"the current one {' and '.join(told)}"
-    left = certificate.not_valid_after_utc - now
-    if left < datetime.timedelta(days=RENEW_DAYS):
-        return f"the current one expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if until - now < min(datetime.timedelta(days=RENEW_DAYS), (until - since) / 3):
+        return f"the current one expires on {until:%Y-%m-%d}"
     return ""
 
 
@@ -95,13 +97,16 @@ def why_not_renewed(renewal, server, options):
     options (dict): as ``way`` returns it.
     """
     noted = dict(line.split(" = ", 1) for line in renewal.splitlines() if " = " in line)
-    if noted.get("server") != server:
+    if "server" not in noted:
+        return "it is not noted how the current one would be renewed"
+    if noted["server"] != server:
         return "the current one is from another CA"
     for option, value in options.items():
         # As it names them in there: http01_port, dns_rfc2136_credentials.
         name = option.replace("http-01", "http01").replace("-", "_") if option != "authenticator" else option
-        if noted.get(name) != value:
-            return f"the current one would be renewed with {option} {noted.get(name)}, not {value}"
+        found = noted.get(name, _PLUGINS_DEFAULTS.get(option))
+        if found != value:
+            return f"the current one would be renewed with {option} {found}, not {value}"
     return ""
 
 

@@ -14,8 +14,9 @@ import insync_tls
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-# A public one is renewed when it has 30 days left: with fewer than these its timer has failed for more than a week.
-WARN = 21
+# A public one is renewed when it has 30 days left: with fewer than these its timer has failed for more than a week. One
+# that lives for less than 90 days may have as much less.
+WARN, _LIFETIME = 21, datetime.timedelta(days=90)
 # How long a server may take to answer, and to say the first word if it is one that does.
 _SECONDS, _FIRST_WORD_SECONDS = 10, 0.5
 _AT_ONCE = 8
@@ -31,8 +32,8 @@ def shown(wanted, authority):
 
     wanted (list of dict): as insync_inventory.certificates returns it.
     authority (str): the fleet's own CA, as PEM.
-    Each is what was asked for, and: issuer (str), names (list of str), expires (str), self_signed, fleet (whether the
-    fleet's own CA has issued it); or error (str) if there is no certificate to be had.
+    Each is what was asked for, and: issuer (str), names (list of str), begins and expires (str), self_signed, fleet
+    (whether the fleet's own CA has issued it); or error (str) if there is no certificate to be had.
     """
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda one: {**one, **_facts(one, authority)}, wanted))
@@ -56,7 +57,7 @@ def _facts(wanted, authority):
 
 
 def describe(pem, authority):
-    """Return issuer, names, expires, self_signed and fleet of a certificate; see ``shown``. Both are PEM (str)."""
+    """Return issuer, names, begins, expires, self_signed and fleet; see ``shown``. Both arguments are PEM (str)."""
     certificate, facts = x509.load_pem_x509_certificate(pem.encode()), insync_ca.read(pem)
     fleet = False
     with contextlib.suppress(insync_ca.CaError):
@@ -64,6 +65,7 @@ def describe(pem, authority):
     return {
         "issuer": _name(certificate.issuer),
         "names": list(facts.names),
+        "begins": certificate.not_valid_before_utc.isoformat(),
         "expires": facts.not_after.isoformat(),
         "self_signed": certificate.issuer == certificate.subject,
         "fleet": fleet,
@@ -131,8 +133,8 @@ def authority_row(pem, now):
         "service": "",
         "issuer": found["issuer"],
         "expires": found["expires"][:10],
-        "days": _days(found, now),
-        "problem": _age(_days(found, now), insync_tls.WARN),
+        "days": _left(found, now).days,
+        "problem": _age(_left(found, now), datetime.timedelta(days=insync_tls.WARN)),
     }
 
 
@@ -144,7 +146,7 @@ def _row(wanted, found, now):
         "service": wanted["service"],
         "issuer": found["issuer"] if told else "",
         "expires": found["expires"][:10] if told else "",
-        "days": _days(found, now) if told else "",
+        "days": _left(found, now).days if told else "",
         "problem": _problem(wanted, found, now) if told else found["error"],
     }
 
@@ -165,18 +167,25 @@ def _problem(wanted, found, now):
         return "not from the fleet's own CA" if private else "from the fleet's own CA"
     if not _covers(found["names"], wanted["name"]):
         return "has not this name"
-    return _age(_days(found, now), insync_tls.WARN if private else WARN)
+    return _age(_left(found, now), datetime.timedelta(days=insync_tls.WARN) if private else _warn(found))
 
 
 def _covers(names, name):
     return name in names or f"*.{name.partition('.')[2]}" in names
 
 
-def _age(days, warn):
-    if days < 0:
+def _warn(found):
+    # A server that has not heard of a deploy yet tells no beginning.
+    begins = found.get("begins", datetime.datetime.min.replace(tzinfo=datetime.UTC).isoformat())
+    lifetime = datetime.datetime.fromisoformat(found["expires"]) - datetime.datetime.fromisoformat(begins)
+    return min(lifetime / _LIFETIME, 1) * datetime.timedelta(days=WARN)
+
+
+def _age(left, warn):
+    if left < datetime.timedelta():
         return "expired"
-    return "expires soon" if days < warn else ""
+    return "expires soon" if left < warn else ""
 
 
-def _days(found, now):
-    return (datetime.datetime.fromisoformat(found["expires"]) - now).days
+def _left(found, now):
+    return datetime.datetime.fromisoformat(found["expires"]) - now

@@ -13,9 +13,9 @@ import salt.utils.dictupdate
 CONF, SINK, SINK_SERVICE = "conf_server", "mail_sink", "mail-sink"
 # Who makes mails, and who hands them on.
 MAILING = ("web", "mailer")
-CI, REPOSITORIES = ("ci", "ci_integration"), "hg_server"
-# Runs tests only, whatever its settings say of passwords.
-TESTING = "ci_integration"
+CI, REPOSITORIES, INDEX = ("ci", "ci_integration"), "hg_server", "pypi_server"
+# The second runs tests only, whatever its settings say of passwords.
+PUBLISHING, TESTING = CI
 ENGINES = ("none", "buildbot", "drone")
 FORUM, FORUMS = "forum", ("none", "misago")
 # How somebody becomes a member; by a link, it has to be sent.
@@ -30,7 +30,7 @@ def problems(roots, inventory):
     inventory (dict): as insync_inventory.load returns it.
     Raises insync_site.SiteError for a file that cannot be read.
     """
-    checks = (_conf, _mail, _errors, _engine, _publish, _forum)
+    checks = (_conf, _mail, _errors, _engine, _publish, _packages, _forum)
     return [line for host in inventory["hosts"] for check in checks for line in check(roots, inventory, host)] + [
         line for environment in insync_inventory.environments(inventory) for line in _alone(inventory, environment)
     ]
@@ -162,6 +162,34 @@ def _publish(roots, inventory, host):
         if role == TESTING or "upload" not in ci["secrets"]:
             published = [name for name, project in ci["projects"].items() if "publish" in _mapping(project)]
             yield from (f"{where}.projects.{name}.publish: {reason}" for name in published)
+
+
+def _packages(roots, inventory, host):
+    """What has a name that is not ours the index would refuse, or fetch from the public one: it may be anybody's."""
+    said = tunables(roots, inventory, host)
+    named = {f"apps.{name}.package": app["package"] for name, app in said.get("apps", {}).items()}
+    builds = PUBLISHING in insync_inventory.roles_of(inventory, host)
+    for name, project in said["ci"]["projects"].items() if builds else ():
+        if "publish" in _mapping(project):
+            named[f"ci.projects.{name}.package"] = project.get("package")
+    prefixes = _reserved(roots, inventory, host) if named else ()
+    for where, package in named.items() if prefixes else ():
+        if not _normal(package).startswith(prefixes):
+            reason = f"'{package}' is no name of ours for the package index; those begin with {' or '.join(prefixes)}"
+            yield f"pillar of {host}: {where}: {reason}"
+
+
+def _reserved(roots, inventory, host):
+    """What names of packages begin with on the index that ``host`` installs from; () if there is none."""
+    seen = insync_inventory.seen_from(inventory, insync_inventory.environment_of(inventory, host))
+    found = insync_inventory.hosts_with(seen, INDEX)
+    declared = tunables(roots, inventory, found[0])["devpi"]["reserved_prefixes"] if found else ()
+    return tuple(_normal(prefix) for prefix in declared)
+
+
+def _normal(name):
+    """As indexes compare names."""
+    return re.sub(r"[-_.]+", "-", str(name)).lower()
 
 
 def _forum(roots, inventory, host):

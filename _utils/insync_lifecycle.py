@@ -1,5 +1,7 @@
 """Servers that are to go, and what the inventory still has others use of them."""
 
+import urllib.parse
+
 import insync_inventory
 
 
@@ -27,12 +29,22 @@ def used(inventory, host):
     """
     Return what others use of ``host`` (str), as the inventory declares it: a list of str.
 
-    Services with their clients and, if there are, the other servers that offer them too; public names; redirects.
-    The ssh of every server does not count.
+    Services with their clients and, if there are, the other servers that offer them too; public names; redirects that
+    it answers, and those that lead to a name of it. The ssh of every server does not count.
     """
     lines = [_service(inventory, host, name) for name in _offered(inventory, host)]
-    redirects = [one["name"] for one in inventory["zones"]["redirects"] if one["host"] == host]
-    return [line for line in lines if line] + ([f"answers for {', '.join(redirects)}"] if redirects else [])
+    redirects, names = inventory["zones"]["redirects"], _names(inventory, host)
+    answered = [one["name"] for one in redirects if one["host"] == host]
+    lines += [f"answers for {', '.join(answered)}"] if answered else []
+    leading = [one["name"] for one in redirects if urllib.parse.urlsplit(one["to"]).hostname in names]
+    lines += [f"is where {', '.join(leading)} {'leads' if len(leading) == 1 else 'lead'}"] if leading else []
+    return [line for line in lines if line]
+
+
+def _names(inventory, host):
+    environment = insync_inventory.environment_of(inventory, host)
+    services = insync_inventory.services_of(inventory, host).values()
+    return {name for service in services for name in insync_inventory.names_of(service, environment)}
 
 
 def _offered(inventory, host):

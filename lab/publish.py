@@ -13,7 +13,7 @@ from lab.paths import LAB, LABEL, PREFIX, ROOT, SITE
 from lab.podman import flags
 from lab.shell import run
 
-INDEX = "stable"
+INDEX, UPLOADER = "stable", "uploader"
 
 
 class Publisher:
@@ -67,8 +67,8 @@ class Publisher:
         secrets = _yaml(LAB / "fake_secrets.yaml")
         environment = {
             **os.environ,
-            "TWINE_PASSWORD": secrets["pypi_server"]["uploader_password"],
-            "TWINE_USERNAME": self.devpi["uploader"],
+            "TWINE_PASSWORD": secrets["pypi_server"][f"{UPLOADER}_password"],
+            "TWINE_USERNAME": UPLOADER,
             "TWINE_REPOSITORY_URL": url,
         }
         hosts = folder / "hosts"

@@ -8,13 +8,13 @@ ci:
   poll_seconds: 60
   # Who reads the repositories, and who uploads.
   hg_user: ci
-  upload_user: uploader
+  upload_user: ci
   # Where in the secrets each password is. Without `upload` nothing can be published.
   secrets:
     hg: 'ci:hg_password'
     worker: 'ci:worker_password'
     people: 'ci:passwords'
-    upload: 'pypi_server:uploader_password'
+    upload: 'pypi_server:ci_password'
   # How long what a build said is kept.
   keep_days: 30
   memory_max: 384M

@@ -4,12 +4,15 @@ devpi:
   upstream: null
   # The way out to it, if there is one: the URL of a forward proxy.
   proxy: null
-  # Names that begin so are ours: a public package of such a name is never served, whether we have that name or not.
+  # Names that begin so are ours: a public package of such a name is never served, whether we have that name or not, and
+  # no package of another name can be uploaded.
   reserved_prefixes: [insync-]
   # Owns the indexes; nobody logs in as it.
   owner: insync
-  # The only one who uploads; the password is the secret uploader_password.
-  uploader: uploader
+  # Who uploads, and nobody else, CI and people by hand: name -> where in the secrets the password is.
+  uploaders:
+    ci: 'pypi_server:ci_password'
+    uploader: 'pypi_server:uploader_password'
   # Index -> the indexes whose packages it offers as well. What is uploaded is never replaced.
   indexes:
     stable: [root/pypi]

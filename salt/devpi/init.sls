@@ -1,5 +1,5 @@
 {#- The private package index: devpi on loopback, its users and indexes, behind nginx. -#}
-{%- from 'devpi/map.jinja' import data, devpi, listen, program, root_secret, uploader_secret with context %}
+{%- from 'devpi/map.jinja' import data, devpi, listen, logins, program, root_secret with context %}
 {%- set url = 'http://' ~ listen.address ~ ':' ~ listen.port %}
 include:
   - nginx
@@ -77,7 +77,7 @@ devpi-service:
 devpi-users:
   insync_devpi.users:
     - name: {{ url }}
-    - passwords: {{ {'root': root_secret, devpi.uploader: uploader_secret, devpi.owner: None} | tojson }}
+    - passwords: {{ dict(logins, **{devpi.owner: None}) | tojson }}
     - data: {{ data }}
     - program: {{ program }}
     - require:
@@ -86,7 +86,7 @@ devpi-users:
 {#- Without the list of its hundreds of thousands of projects the mirror needs a sixth of the memory. #}
 {%- set mirror = {'type': 'mirror', 'volatile': False, 'mirror_no_project_list': True} %}
 {%- set public = {'mirror_url': devpi.upstream} if devpi.upstream else {} %}
-{%- set own = {'type': 'stage', 'volatile': False, 'acl_upload': [devpi.uploader], 'acl_toxresult_upload': []} %}
+{%- set own = {'type': 'stage', 'volatile': False, 'acl_upload': devpi.uploaders | list, 'acl_toxresult_upload': []} %}
 {%- do own.update(mirror_whitelist=[], mirror_whitelist_inheritance='intersection') %}
 {%- set indexes = {'root/pypi': dict(mirror, **public)} %}
 {%- for index, bases in devpi.indexes.items() %}

@@ -116,9 +116,24 @@ redis-{{ name }}-service:
       - file: redis-check
       - file: redis-{{ name }}-data
       - insync_redis: redis-adopted
+      - insync_redis: redis-declared
     - watch:
       - file: redis-tls
       - file: redis-{{ name }}-users
+      - file: redis-{{ name }}-config
+      - file: redis-{{ name }}-unit
+{%- endfor %}
+
+{#- One that is declared no more may have the port, or the data, of one that is new: it stops before that one starts, and only once
+    that can. #}
+redis-declared:
+  insync_redis.declared:
+    - name: redis-server@*.service
+    - instances: {{ instances | list | tojson }}
+    - data: /var/lib/redis
+    - require:
+      - file: redis-tls
+{%- for name in instances | sort %}
       - file: redis-{{ name }}-config
       - file: redis-{{ name }}-unit
 {%- endfor %}

@@ -49,7 +49,7 @@ def test_the_lab_builds_with_buildbot_alone(compiled):
 
 def test_only_ci_has_what_publishes(compiled):
     secrets = {host: compiled[host]["pillar"]["secrets"] for host in ("drone", "drone-test")}
-    assert secrets["drone"]["pypi_server"].keys() == {"uploader_password"}
+    assert secrets["drone"]["pypi_server"].keys() == {"ci_password"}
     assert "pypi_server" not in secrets["drone-test"]
     units = {host: {one["__id__"]: one.get("rendered") for one in compiled[host]["low"]} for host in secrets}
     worker = {host: files["buildbot-file-buildbot-worker.service"] for host, files in units.items()}

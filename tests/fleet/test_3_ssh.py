@@ -49,6 +49,28 @@ def test_only_operators_enter(fleet, user):
     assert "Permission denied" in done.stderr
 
 
+def test_an_operators_name_opens_nothing_with_another_key(fleet):
+    """A key that nobody has declared, shown to the gateway; behind it, where the jump is hers; and for the jump."""
+    stranger = "/home/alice/.ssh/stranger"
+    make = f"ssh-keygen -q -t ed25519 -N '' -f {stranger}"
+    fleet.ok("world", "runuser", "-u", "alice", "--", "sh", "-c", f"rm -f {stranger}*; {make}")
+    shown = ["-o", "IdentitiesOnly=yes", "-i", stranger]
+    jump = f"ProxyCommand=ssh -o BatchMode=yes {' '.join(shown)} -W [%h]:%p ct1"
+    inner = INVENTORY["hosts"]["web02"]["private"]
+    for address, words in (
+        (CT1["public"], [*shown, "ct1"]),
+        (inner, [*shown, "web02"]),
+        (CT1["public"], ["-o", jump, "web02"]),
+    ):
+        done = ssh(fleet, "alice", *words, "hostname")
+        assert (done.returncode, done.stdout) == (255, "")
+        assert f"alice@{address}: Permission denied (publickey)" in done.stderr, done.stderr
+    fleet.ok("world", "rm", stranger, f"{stranger}.pub")
+    others = ssh(fleet, "alice", "-l", "bob", "ct1", "hostname")
+    assert (others.returncode, others.stdout) == (255, ""), "nor does the key of another operator"
+    assert "Permission denied (publickey)" in others.stderr
+
+
 def test_port_22_is_closed_from_outside(fleet):
     done = ssh(fleet, "alice", "-F", "none", "-p", "22", CT1["public"], "true")
     assert done.returncode == 255

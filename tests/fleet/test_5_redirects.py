@@ -1,7 +1,9 @@
 """Names that lead elsewhere, and their certificates: one for the names, one for the wildcard, which DNS proves."""
 
+import datetime
 import json
 
+import insync_ca
 import pytest
 
 from tests.fleet.conftest import INVENTORY, changed, failed, planned
@@ -153,26 +155,20 @@ def test_every_certificate_is_in_the_table_and_good(fleet):
 
 
 def test_one_that_expires_soon_is_marked_and_fails(fleet):
-    """Self-made, and served as if its timer had failed: of a CA, for ten days."""
-    script = f"""
-set -eu
-mkdir -m 700 -p /run/late; cd /run/late
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=late -days 30
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out csr -subj /CN=x
-echo 'subjectAltName=DNS:insynchq.com,DNS:jobs.insynchq.com' > ext
-openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 10 -extfile ext -out crt
-cat crt key > {CERTIFICATES}/public.pem
-"""
+    """Self-made, and served as if its timer had failed: of a CA, for 90 days, of which ten are left."""
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=80)
+    late = insync_ca.issue(
+        insync_ca.make_authority("late", 100, since), ["insynchq.com", "jobs.insynchq.com"], [], 90, since
+    )
     fleet.ok(SERVER, "cp", "-p", f"{CERTIFICATES}/public.pem", "/run/public.pem")
     try:
-        fleet.ok(SERVER, "sh", "-c", script)
+        fleet.ok(SERVER, "sh", "-c", f"cat > {CERTIFICATES}/public.pem", stdin=late.certificate + late.key)
         fleet.ok(SERVER, "systemctl", "reload", "nginx")
         fleet.eventually(lambda: "DNS:blog.insynchq.com" not in serial(fleet, "insynchq.com")[1], 10)
         code, rows = told(fleet)
     finally:
         fleet.ok(SERVER, "mv", "/run/public.pem", f"{CERTIFICATES}/public.pem")
         fleet.ok(SERVER, "systemctl", "reload", "nginx")
-        fleet.run(SERVER, "rm", "-rf", "/run/late")
     assert code == 1
     found = {row["name"]: row["problem"] for row in rows.values() if row["problem"]}
     assert found == {

@@ -16,7 +16,7 @@ CI, TESTS, INDEX, CLIENT = (
 )
 # Of whom lab/fake_secrets.yaml has the hashes.
 PASSWORDS = {CI: "lab ci 'alice' #2 %", TESTS: "lab integration 'alice' #3 %"}
-UPLOADER = SECRETS["pypi_server"]["uploader_password"]
+UPLOADER = SECRETS["pypi_server"]["ci_password"]
 STAGING = f"https://{INDEX}.insync.internal/insync/staging"
 CA = "/etc/insync/fleet-ca.crt"
 # Buildbot's numbers for what came of a build.
@@ -221,7 +221,7 @@ with zipfile.ZipFile(wheel, "w") as archive:
     archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: insync-example\\nVersion: 999\\n")
     archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
     archive.writestr(f"{info}/RECORD", "")
-environment = {**os.environ, "TWINE_USERNAME": "uploader", "TWINE_PASSWORD": password, "NO_COLOR": "1"}
+environment = {**os.environ, "TWINE_USERNAME": "ci", "TWINE_PASSWORD": password, "NO_COLOR": "1"}
 twine = ["/opt/buildbot/bin/twine", "upload", "--non-interactive", "--disable-progress-bar", "--cert", ca]
 done = subprocess.run([*twine, "--repository-url", url, wheel], env=environment, capture_output=True, text=True)
 print(done.stdout, done.stderr)

@@ -133,6 +133,7 @@ def test_the_uploader_uploads_and_nothing_is_replaced(fleet, wheels):
     "user, password, index, answer",
     [
         ("uploader", "wrong", "insync/stable", "401 Unauthorized"),
+        ("ci", PASSWORD, "insync/stable", "401 Unauthorized"),
         ("mallory", "x", "insync/stable", "401 Unauthorized"),
         ("insync", "x", "insync/stable", "401 Unauthorized"),
         ("root", ROOT_PASSWORD, "insync/stable", "403 Forbidden"),
@@ -142,6 +143,12 @@ def test_the_uploader_uploads_and_nothing_is_replaced(fleet, wheels):
 )
 def test_nobody_else_uploads(fleet, wheels, user, password, index, answer):
     assert answer in twine(wheels[1], user, password, index)
+
+
+def test_no_package_has_a_name_that_the_public_index_may_have_too(fleet, tmp_path):
+    refused = twine(wheel(tmp_path / "w", "sync_tools", VERSION, ""), index="insync/staging")
+    assert "names of packages of ours begin with insync-" in " ".join(refused.split())
+    assert VERSION not in ask(fleet, f"{URL}/insync/staging/+simple/sync-tools/")[1]
 
 
 def test_staging_offers_stable_and_is_promoted(fleet, tmp_path):
@@ -247,8 +254,8 @@ def test_what_was_asked_for_once_needs_no_public_index(fleet, wheels):
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
-def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
-    """A public index that has every name, also ours in higher versions; the next highstate puts the mirror right."""
+def only_our_own_come(fleet, folder):
+    """Let the public index be one that has every name, also ours in higher versions; the mirror stays with it."""
     harmless = f"harmless-{VERSION.replace('.', '-')}"
     fleet.ok(SERVER, "systemd-run", "--unit=attacker", "python3", "-c", ATTACKER)
     try:
@@ -260,10 +267,15 @@ def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
         status, page = ask(fleet, f"{STABLE}/+simple/insync-probe/")
         assert status == 200 and VERSION in page and "999.0" not in page
         # As careless as it gets: no version is asked for.
-        done = pip(tmp_path, "insync-probe")
+        done = pip(folder, "insync-probe")
         assert f"Successfully installed insync-probe-{VERSION}" in done.stdout, done.stdout + done.stderr
     finally:
         fleet.ok(SERVER, "systemctl", "stop", "attacker")
+
+
+def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
+    """The next highstate puts the mirror right."""
+    only_our_own_come(fleet, tmp_path)
     states = fleet.highstate(SERVER)[SERVER]
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 

@@ -109,6 +109,30 @@ def test_a_full_cache_forgets_what_is_oldest(fleet):
     assert web.redis_all(fleet, fill + look, "license") == [True] * MANY + [None, MEGABYTE]
 
 
+FORMER = """
+set -eu
+cd /etc/systemd/system; unit=redis-server@former.service.d
+install -d -o redis -g redis /var/lib/redis/former; touch /var/lib/redis/former/kept
+printf 'port 0\\ndir /var/lib/redis/former\\n' > /etc/redis/redis-former.conf; chmod 644 /etc/redis/redis-former.conf
+cp -r redis-server@cache.service.d "$unit"; systemctl daemon-reload; systemctl enable --quiet --now redis-server@former
+"""
+
+
+def test_an_instance_that_is_declared_no_more_is_stopped_for_good_and_its_data_stays(fleet):
+    fleet.ok("redis", "sh", "-c", FORMER)
+    try:
+        said = fleet.salt("redis", "state.sls_id", "redis-declared", "redis")["redis"]
+        (state,) = [one for one in said.values() if one["__id__"] == "redis-declared"]
+        assert state["result"] is True and state["changes"]["redis-server@former.service"] == "stop, disable", state
+        assert fleet.run("redis", "systemctl", "is-active", "redis-server@former").stdout == "inactive\n"
+        left = "ls -d /etc/redis/*former* /etc/systemd/system/*former* /etc/systemd/system/*.wants/*former* 2>/dev/null"
+        assert fleet.run("redis", "sh", "-c", left).stdout == ""
+        assert fleet.ok("redis", "ls", "/var/lib/redis/former") == "kept\n"
+    finally:
+        tidy = "rm -rf /var/lib/redis/former /etc/redis/redis-former.conf /etc/systemd/system/redis-server@former*"
+        fleet.run("redis", "sh", "-c", f"systemctl disable --now redis-server@former; {tidy}")
+
+
 def test_an_instance_sees_only_its_own_files(fleet):
     for unit, other in ((DURABLE, "cache"), (CACHE, "main")):
         pid = web.main_pid(fleet, "redis", unit)

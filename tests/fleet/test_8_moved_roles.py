@@ -14,12 +14,18 @@ from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 wheels = test_6_pypi.wheels
 test_the_uploader_uploads_and_nothing_is_replaced = test_6_pypi.test_the_uploader_uploads_and_nothing_is_replaced
 test_nobody_else_uploads = test_6_pypi.test_nobody_else_uploads
+test_no_package_has_another_name = test_6_pypi.test_no_package_has_a_name_that_the_public_index_may_have_too
+test_staging_offers_stable_and_is_promoted = test_6_pypi.test_staging_offers_stable_and_is_promoted
 test_a_client_installs_what_it_needs = test_6_pypi.test_a_client_installs_what_it_needs
 test_pip_installs_what_it_needs = test_6_pypi.test_pip_installs_private_and_public_packages_and_knows_no_other_index
 test_what_alice_pushes_bob_pulls_and_it_is_public = test_6_hg.test_what_alice_pushes_bob_pulls_and_it_is_public
 test_who_only_reads_is_told_why_a_push_is_refused = test_6_hg.test_who_only_reads_is_told_why_a_push_is_refused
+test_what_one_may_not_clone = test_6_hg.test_what_one_may_not_clone
 test_nobody_without_a_password_sees_anything = test_6_hg.test_nobody_without_a_password_sees_anything
 test_a_repositorys_key_pushes_through_the_gateway = test_6_hg.test_a_repositorys_key_pushes_through_the_gateway
+test_a_repositorys_key_opens_no_other = test_6_hg.test_a_repositorys_key_opens_no_other
+test_a_repositorys_key_gives_no_shell = test_6_hg.test_a_repositorys_key_gives_no_shell
+test_no_other_key_lets_in = test_6_hg.test_no_other_key_and_no_other_server_lets_in
 test_everybody_sees_mrkr = test_6_radar_mrkr.test_everybody_sees_mrkr
 test_the_certificate_of_mrkr_is_for_this_name = test_6_radar_mrkr.test_the_certificate_of_mrkr_is_for_this_name
 
@@ -250,6 +256,11 @@ def test_what_was_there_went_along(fleet, move):
     status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
     assert status == 200 and "insync_web-1.0.0-" in page
     assert test_6_hg.ok(fleet, "ci", "identify", "--rev", move.changeset, f"{test_6_hg.URL}/website")
+
+
+def test_our_names_do_not_come_from_the_public_index_here_either(fleet, wheels, tmp_path):
+    """The last one that installs: the mirror stays as it leaves it, until the server keeps nothing of it."""
+    test_6_pypi.only_our_own_come(fleet, tmp_path)
 
 
 def test_it_comes_back_and_the_other_server_keeps_nothing_but_the_data(fleet, move):

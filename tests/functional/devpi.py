@@ -97,8 +97,12 @@ class Server:
 
     def upload(self, index, wheel, user):
         """Upload the file ``wheel`` as twine does; return the status."""
+        return self.submit(index, wheel, user)[0]
+
+    def submit(self, index, wheel, user, action="file_upload"):
+        """Upload the file ``wheel``, or what ``action`` makes of it; return (status, reason), as twine tells it."""
         name, version = wheel.name.split("-")[:2]
-        fields = {":action": "file_upload", "name": name, "version": version, "filetype": "bdist_wheel"}
+        fields = {":action": action, "name": name, "version": version, "filetype": "bdist_wheel"}
         parts = [f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
         parts.append(f'--x\r\nContent-Disposition: form-data; name="content"; filename="{wheel.name}"\r\n\r\n')
         data = "".join(parts).encode() + wheel.read_bytes() + b"\r\n--x--\r\n"
@@ -107,9 +111,9 @@ class Server:
         request.add_header("Authorization", "Basic " + base64.b64encode(":".join(user).encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=20) as response:
-                return response.status
+                return response.status, response.reason
         except urllib.error.HTTPError as exc:
-            return exc.code
+            return exc.code, exc.reason
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ def attacker(tmp_path_factory):
         index.offer("insync-evil", "1.0")
         index.offer("insync-web", "99.0")
         index.offer("harmless", "1.0")
+        index.offer("sync-tools", "99.0")
         yield index
 
 
@@ -28,6 +29,7 @@ def prepare(server, attacker, wheels):
     server.as_root("PUT", "/insync", {"password": None})
     settings = {"bases": ["root/pypi"], "volatile": False, "acl_upload": ["uploader"], "acl_toxresult_upload": []}
     server.as_root("PUT", "/insync/stable", settings)
+    server.as_root("PUT", "/insync/staging", {**settings, "bases": ["insync/stable"]})
     assert server.upload("insync/stable", wheel(wheels, "insync-web", "1.0"), UPLOADER) == 200
     return server
 
@@ -59,6 +61,8 @@ def test_without_the_plugin_the_attacks_succeed(tmp_path, attacker):
     with serving(tmp_path / "data", options=(), plugin=False) as server:
         prepare(server, attacker, tmp_path)
         assert "insync_evil-1.0-py3-none-any.whl" in server.call("GET", "/insync/stable/+simple/insync-evil/")[1]
+        assert server.upload("insync/staging", wheel(tmp_path, "sync-tools", "1.0"), UPLOADER) == 200
+        assert "sync_tools-99.0-" in server.call("GET", "/insync/stable/+simple/sync-tools/")[1]
         server.call("POST", "/insync/stable/", push_to(attacker))
         assert "/simple/" in attacker.asked, "anybody may order devpi to send packages anywhere"
     attacker.asked.clear()
@@ -88,6 +92,31 @@ def test_our_version_wins_over_a_higher_public_one(server, tmp_path):
     assert pip_gets(server, "insync-web", tmp_path) == ["insync_web-1.0-py3-none-any.whl"]
     page = server.call("GET", "/insync/stable/+simple/insync-web/")[1]
     assert "insync_web-1.0-" in page and "insync_web-99.0-" not in page
+
+
+@pytest.mark.parametrize("action", ["file_upload", "submit", "doc_upload"])
+@pytest.mark.parametrize("index", ["insync/stable", "insync/staging"])
+@pytest.mark.parametrize("name", ["sync-tools", "insync", "insyncweb", "x-insync-web"])
+def test_no_other_name_becomes_ours(server, tmp_path, name, index, action):
+    """In staging it would be ours, and in stable whoever has it on the public index."""
+    status, reason = server.submit(index, wheel(tmp_path, name, "1.0"), UPLOADER, action)
+    assert (status, reason.startswith("invalid metadata: ")) == (400, True)
+    assert reason.endswith("is refused, names of packages of ours begin with insync-")
+    assert "1.0" not in str(server.call("GET", f"/{index}/{name}")[1])
+
+
+def test_nor_is_one_moved_here_from_another_index(server):
+    order = {"name": "harmless", "version": "1.0", "targetindex": "insync/stable"}
+    server.call("GET", "/root/pypi/+simple/harmless/")
+    status, reason = server.call("POST", "/root/pypi/", order, UPLOADER)
+    assert (status, reason) != (200, None) and "names of packages of ours begin with insync-" in str(reason)
+
+
+@pytest.mark.parametrize("name", ["insync-new", "Insync_New2"])
+def test_what_is_ours_is_taken_and_moved_on(server, tmp_path, name):
+    assert server.upload("insync/staging", wheel(tmp_path, name, "1.0"), UPLOADER) == 200
+    order = {"name": name, "version": "1.0", "targetindex": "insync/stable"}
+    assert server.call("POST", "/insync/staging/", order, UPLOADER)[0] == 200
 
 
 def test_other_names_come_through_the_mirror(server, tmp_path):

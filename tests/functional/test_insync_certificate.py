@@ -124,7 +124,7 @@ def test_a_certificate_that_no_server_takes_and_one_with_another_name(self_signe
     before = pem.read_bytes()
     hook(pem)
     HOOK.chmod(0o644)
-    with authority(tmp_path, days=31):
+    with authority(tmp_path, days=6):
         result = issued()
         assert (result["result"], result["changes"]) == (False, {})
         assert result["comment"] == f"no new certificate for {NAME}: no deploy hook has installed {pem}"
@@ -168,6 +168,11 @@ def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tm
         assert (result["result"], names(pem)[0]) == (True, [MORE, NAME]), result["comment"]
         # As certbot's timer does.
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
+        assert (again := issued(test=True, domains=[NAME, MORE]))["changes"] == {}, again["comment"]
+
+        (LIVE.parents[1] / "renewal" / "public.conf").unlink()
+        foretold = issued(test=True, domains=[NAME, MORE])["comment"]
+        assert foretold.endswith("ordered: it is not noted how the current one would be renewed")
 
 
 def test_one_way_to_prove_the_names_is_declared(single, pem):
@@ -183,8 +188,8 @@ def test_a_wildcard_is_proven_by_dns_and_renewed_so(single, pem, tmp_path, monke
     wildcard, token, file = ["*.insync.io", "insync.io"], "lab '#token'", tmp_path / "dns.ini"
     file.touch(mode=0o600)
 
-    def issued(provider="digitalocean", test=False):
-        dns = {"provider": provider, "credentials": str(file), "propagation_seconds": 0}
+    def issued(provider="digitalocean", seconds=10, test=False):
+        dns = {"provider": provider, "credentials": str(file), "propagation_seconds": seconds}
         named = {"name": str(pem), "domains": wildcard, "directory": DIRECTORY}
         return single("insync_certificate.issued", dns=dns, test=test, **named)
 
@@ -195,6 +200,7 @@ def test_a_wildcard_is_proven_by_dns_and_renewed_so(single, pem, tmp_path, monke
         assert refused["comment"].endswith("Unable to authenticate you (Did you provide a valid API token?)")
 
         file.write_text(f'dns_digitalocean_token = "{token}"\n')
+        # As the plugin itself has it, which a renewal does not note.
         result = issued()
         assert result["result"] is True, result["comment"]
         first = names(pem)
@@ -204,6 +210,9 @@ def test_a_wildcard_is_proven_by_dns_and_renewed_so(single, pem, tmp_path, monke
         # As certbot's timer does.
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
         assert (names(pem)[0], names(pem) != first, records) == (wildcard, True, {})
+        assert (again := issued(test=True))["changes"] == {}, again["comment"]
+        longer = issued(seconds=11, test=True)["comment"]
+        assert longer.endswith("would be renewed with dns-digitalocean-propagation-seconds 10, not 11")
 
         foretold = issued("rfc2136", test=True)["comment"]
         why = "the current one would be renewed with authenticator dns-digitalocean, not dns-rfc2136"

@@ -192,6 +192,18 @@ def test_packages_stay_and_are_not_replaced(server, index, tmp_path):
     assert list(server.call("GET", "/insync/stable/insync-web")[1]["result"]) == ["1.0"]
 
 
+def test_each_uploader_has_a_password_of_their_own_until_they_leave(server, users, index, tmp_path):
+    both, acl = {**PASSWORDS, "alice": "hers"}, {**STABLE, "acl_upload": ["uploader", "alice"]}
+    assert [users(both)["result"], index(settings=acl)["result"]] == [True, True]
+    package = wheel(tmp_path, "insync-alice", "1.0")
+    assert server.upload("insync/stable", package, ("alice", PASSWORDS["uploader"])) == 401
+    assert server.upload("insync/stable", package, ("alice", "hers")) == 200
+    assert users()["changes"] == {"alice": {"old": "present", "new": "absent"}}
+    assert index()["changes"] == {"acl_upload": {"old": ["uploader", "alice"], "new": ["uploader"]}}
+    assert server.upload("insync/stable", wheel(tmp_path, "insync-alice", "2.0"), ("alice", "hers")) == 401
+    assert list(server.call("GET", "/insync/stable/insync-alice")[1]["result"]) == ["1.0"], "the package stays"
+
+
 def test_only_root_makes_users_and_indexes(server):
     for user in (None, ("uploader", PASSWORDS["uploader"])):
         assert server.call("PUT", "/mallory", {"password": "x"}, user)[0] == 403

@@ -58,3 +58,11 @@ def test_what_cannot_be_made_fails_and_leaves_nothing(single, folder, name, mess
     assert message in result["comment"] and "\n" not in result["comment"]
     assert not (folder / name / ".hg").exists()
     assert single("insync_hg.repositories", name=str(folder), repositories=["website"], user="root")["result"] is True
+
+
+def test_what_was_made_before_one_failed_is_told(single, folder):
+    names = ["client", "broken", "later"]
+    result = single("insync_hg.repositories", name=str(folder), repositories=names, user="root")
+    assert (result["result"], result["changes"]) == (False, {"client": {"old": "absent", "new": "present"}})
+    assert result["comment"] == f"{folder}/broken: abort: no space"
+    assert not (folder / "later").exists()

@@ -125,10 +125,9 @@ def server(tmp_path, monkeypatch):
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir()
     (wants / UNITS[0]).symlink_to("/nowhere")
-    running, enabled, asked = {UNITS[1]}, {UNITS[0]}, []
+    running, enabled = {UNITS[1]}, {UNITS[0]}
 
     def systemctl(verb, *arguments):
-        asked.append(verb)
         if verb == "list-units":
             return "".join(f"{unit} loaded active running Redis\n" for unit in running)
         if verb == "disable":
@@ -152,3 +151,50 @@ def test_instances_leave_and_their_data_stays(single, server, testmode):
     assert all((server / file).exists() for file in KEPT)
     again = single("insync_redis.absent", name="redis-server@*.service", root=str(server), test=testmode)
     assert bool(again["changes"]) is testmode
+
+
+@pytest.fixture
+def declared(single, server):
+    def _declared(*instances, test=False):
+        arguments = {"instances": list(instances), "data": "/var/lib/redis", "root": str(server)}
+        return single("insync_redis.declared", name="redis-server@*.service", test=test, **arguments)
+
+    return _declared
+
+
+def test_an_instance_that_is_declared_no_more_leaves_and_its_data_stays(declared, server, testmode):
+    result = declared("cache", test=testmode)
+    assert result["result"] is (None if testmode else True)
+    gone = [str(server / file) for file in (*FILES[:2], FILES[2].rsplit("/", 1)[0])]
+    assert result["changes"] == {UNITS[1]: "stop, disable", **dict.fromkeys(gone, "removed")}
+    assert result["comment"] == "declared no more; what stays: /var/lib/redis/main"
+    assert [file for file in FILES if (server / file).exists()] == (FILES if testmode else [])
+    assert all((server / file).exists() for file in KEPT)
+    assert bool(declared("cache", test=testmode)["changes"]) is testmode
+
+
+def test_declared_ones_and_those_that_were_made_by_hand_stay(declared, server, testmode):
+    """The instance cache has no file of ours."""
+    for instances in (["main"], ["main", "cache"]):
+        result = declared(*instances, test=testmode)
+        assert (result["result"], result["changes"]) == (True, {})
+    assert all((server / file).exists() for file in FILES + KEPT)
+
+
+def test_which_have_left_before_one_does_not_stop_is_told(declared, server, monkeypatch):
+    drop_in = server / "etc/systemd/system/redis-server@other.service.d/insync.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("x")
+    systemctl = insync_systemd.systemctl
+
+    def refuses(verb, *arguments):
+        if arguments[-1:] == ("redis-server@other.service",):
+            raise insync_systemd.UnitError("systemctl disable: no")
+        return systemctl(verb, *arguments)
+
+    monkeypatch.setattr(insync_systemd, "systemctl", refuses)
+    monkeypatch.setattr(insync_systemd, "enabled", lambda unit: "enabled")
+    result = declared("cache")
+    assert (result["result"], result["comment"]) == (False, "systemctl disable: no")
+    assert UNITS[1] in result["changes"] and not [one for one in result["changes"] if "other" in one]
+    assert drop_in.exists(), "the next run does it"

@@ -13,7 +13,7 @@ NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
 
-def issued(names, until):
+def issued(names, until, since=NOW - 90 * DAY):
     """A certificate as a CA issues it, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
@@ -22,7 +22,7 @@ def issued(names, until):
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA")]))
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(NOW - 90 * DAY)
+        .not_valid_before(since)
         .not_valid_after(until)
     )
     if names:
@@ -50,6 +50,10 @@ GOOD = issued(["www.insynchq.com", "insynchq.com"], NOW + 31 * DAY)
         (issued(["www.insynchq.com"], NOW + 30 * DAY), ["www.insynchq.com"], ""),
         (issued(["a"], NOW + 30 * DAY - DAY / 24), ["a"], "the current one expires on 2026-12-24"),
         (issued(["a"], NOW - DAY), ["a"], "the current one expires on 2026-11-24"),
+        # One that never has 30 days left.
+        (issued(["a"], NOW + 6 * DAY, NOW), ["a"], ""),
+        (issued(["a"], NOW + 2 * DAY, NOW - 4 * DAY), ["a"], ""),
+        (issued(["a"], NOW + 2 * DAY - DAY / 24, NOW - 4 * DAY), ["a"], "the current one expires on 2026-11-26"),
         (insync_certificate.self_signed(["a"], NOW), ["a"], "the current one is self-signed"),
     ],
 )
@@ -94,7 +98,7 @@ def test_the_two_ways_to_show_that_a_name_is_ours():
         (NOTED["http"], "https://a.test/dir", HTTP, ""),
         (NOTED["dns"], "https://a.test/dir", DNS, ""),
         (NOTED["dns"], "https://b.test/dir", DNS, "the current one is from another CA"),
-        ("", "https://a.test/dir", DNS, "the current one is from another CA"),
+        ("", "https://a.test/dir", DNS, "it is not noted how the current one would be renewed"),
         (
             NOTED["http"],
             "https://a.test/dir",
@@ -111,6 +115,17 @@ def test_the_two_ways_to_show_that_a_name_is_ours():
 )
 def test_what_certbot_has_noted_for_the_renewal_is_what_is_declared(noted, server, options, why):
     assert insync_certificate.why_not_renewed(f"# x\n[renewalparams]\n{noted}", server, options) == why
+
+
+@pytest.mark.parametrize("provider, default", [("digitalocean", 10), ("rfc2136", 60)])
+def test_a_renewal_notes_no_option_that_is_as_the_plugin_has_it(provider, default):
+    noted = f"server = a\nauthenticator = dns-{provider}\ndns_{provider}_credentials = /etc/dns.ini\n"
+    for seconds in (default, default + 1):
+        dns = {"provider": provider, "credentials": "/etc/dns.ini", "propagation_seconds": seconds}
+        why = insync_certificate.why_not_renewed(noted, "a", insync_certificate.way(dns=dns))
+        option = f"dns-{provider}-propagation-seconds"
+        would = f"the current one would be renewed with {option} {default}, not {seconds}"
+        assert why == ("" if seconds == default else would)
 
 
 CHALLENGE = """

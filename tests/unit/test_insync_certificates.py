@@ -29,10 +29,10 @@ def row(asked, found):
     return only
 
 
-def issued(days, *names, authority=PUBLIC):
+def issued(days, *names, authority=PUBLIC, old=100):
     # A minute more, so that the day is still whole when it is looked at.
-    since = NOW - datetime.timedelta(days=100) + datetime.timedelta(minutes=1)
-    return insync_ca.issue(authority, names or ["www.example.com"], [], 100 + days, since)
+    since = NOW - datetime.timedelta(days=old) + datetime.timedelta(minutes=1)
+    return insync_ca.issue(authority, names or ["www.example.com"], [], old + days, since)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,19 @@ def test_a_public_certificate_is_told_when_its_timer_should_have_renewed_it(days
         "days": days,
         "problem": problem,
     }
+
+
+@pytest.mark.parametrize(
+    "days, old, problem", [(45, 0, ""), (11, 34, ""), (10, 35, "expires soon"), (6, 0, ""), (1, 5, "expires soon")]
+)
+def test_one_that_never_has_so_many_days_is_told_when_less_of_its_time_is_left(days, old, problem):
+    assert row(wanted(), shown(issued(days, old=old)))["problem"] == problem
+
+
+def test_a_server_that_tells_no_beginning_yet_is_taken_for_one_of_90_days():
+    found = shown(issued(20))
+    del found["begins"]
+    assert row(wanted(), found)["problem"] == "expires soon"
 
 
 @pytest.mark.parametrize("days, problem", [(60, ""), (30, ""), (29, "expires soon"), (-1, "expired")])

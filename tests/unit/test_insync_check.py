@@ -281,7 +281,7 @@ def test_ci_is_told_what_its_engine_needs(copies, ci, told):
         ("ci_integration", {"projects": {"x": None}}, []),
         (
             "ci_integration",
-            {"projects": {"x": {"publish": "a/b"}}, "secrets": {"upload": "pypi_server:uploader_password"}},
+            {"projects": {"x": {"publish": "a/b"}}, "secrets": {"upload": "pypi_server:ci_password"}},
             ["secrets.upload: 'ci_integration' may not publish", "projects.x.publish: 'ci_int"],
         ),
     ],
@@ -295,6 +295,30 @@ def test_ci_without_a_password_to_publish_with_is_told(copies):
     edit(copies[0], "role/ci.sls", lambda tunables: tunables["ci"]["secrets"].pop("upload"))
     found = insync_check.problems(*copies)
     assert found == ["settings.yaml: ci.ci.projects.example.publish: without ci.ci.secrets.upload nothing can be"]
+
+
+@pytest.mark.parametrize("package", ["sync-tools", "insync", None])
+def test_what_is_published_has_a_name_of_ours(copies, package):
+    settings(copies[1], "ci", "ci", {"projects": {"example": {"package": package}}})
+    (found,) = insync_check.problems(*copies)
+    said = "is no name of ours for the package index; those begin with insync-"
+    assert found == f"pillar of drone: ci.projects.example.package: '{package}' {said}"
+
+
+def test_what_is_only_built_may_have_any_name(copies):
+    settings(copies[1], "ci_integration", "ci", {"projects": {"example": {"package": "sync-tools"}}})
+    assert insync_check.problems(*copies) == []
+
+
+def test_what_servers_install_has_a_name_of_ours(copies):
+    settings(copies[1], "web", "apps", {"web": {"package": "Insync_Web2"}})
+    assert insync_check.problems(*copies) == []
+    settings(copies[1], "web", "apps", {"web": {"package": "flask"}})
+    found = insync_check.problems(*copies)
+    assert found and all(": apps.web.package: 'flask' is no name of ours" in line for line in found)
+    assert any(line.startswith("pillar of web02: ") for line in found)
+    settings(copies[1], "pypi_server", "devpi", {"reserved_prefixes": ["FLASK", "insync."]})
+    assert insync_check.problems(*copies) == []
 
 
 RELAY = "misago.mail.{}: is missing; registration 'user' sends a link through the relay"

@@ -36,6 +36,20 @@ def test_what_is_used_of_a_server(inventory):
     ]
 
 
+def test_a_redirect_to_a_name_of_the_server_uses_it(inventory):
+    def told():
+        return insync_lifecycle.used(inventory, "wiki")[-1]
+
+    before = told()
+    assert "lead" not in before
+    redirect = {"name": "docs.example", "to": "https://Wiki.insynchq.com:443/wiki", "host": "ct1"}
+    inventory["zones"]["redirects"].append(redirect)
+    assert told() == "is where docs.example leads"
+    inventory["zones"]["redirects"].append({**redirect, "name": "faq.example"})
+    assert told() == "is where docs.example, faq.example lead"
+    assert not [line for line in insync_lifecycle.used(inventory, "dev02") if "lead" in line]
+
+
 def test_what_nobody_connects_to_is_not_used(inventory):
     inventory["hosts"]["license02"]["roles"] = []
     inventory["hosts"]["web-lb02"]["roles"] = ["web"]
