@@ -46,3 +46,13 @@ mariadb-no-primary:
 mariadb-no-donor:
   insync_unit.absent:
     - name: mariadb-donor.socket
+
+mariadb-no-donor-unit:
+  insync_unit.absent:
+    - name: mariadb-donor@
+
+mariadb-no-donor-files:
+  file.absent:
+    - names: [/etc/mysql/donor.sha256, /usr/local/sbin/insync-mariadb-donor]
+    - require:
+      - insync_unit: mariadb-no-donor-unit
