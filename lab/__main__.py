@@ -27,14 +27,13 @@ def main(argv):
 def _up(rest):
     parser = argparse.ArgumentParser(prog="lab up")
     parser.add_argument("--hosts", default="", help="servers to boot, separated by blanks; all if left out")
-    parser.add_argument("--blank", default="", help="servers to make anew from a bare droplet")
     options = parser.parse_args(rest)
     # Imported here: the other commands work without the environment that this one needs.
     from lab.up import up
 
     command = ["up", *rest]
     with lock.held(command):
-        return up(options.hosts.split(), options.blank.split(), Progress(), command)
+        return up(options.hosts.split(), Progress(), command)
 
 
 def _rebuild(rest):

@@ -10,12 +10,11 @@ from lab.publish import Publisher
 from lab.settings import Settings
 
 
-def up(names, blank, progress, command):
+def up(names, progress, command):
     """
     Boot and converge the fleet.
 
     names (list of str): servers; all if empty. ct1 always belongs to it.
-    blank (list of str): servers that are made anew from a bare droplet.
     progress (Progress): what the person sees.
     command (list of str): for the record.
     Returns the exit code: 0 if nothing failed anywhere. The run is recorded either way.
@@ -23,7 +22,7 @@ def up(names, blank, progress, command):
     results = {}
     outcome = "interrupted"
     try:
-        outcome = _up(names, blank, progress, results)
+        outcome = _up(names, progress, results)
     except LabError as exc:
         outcome = str(exc)
         raise
@@ -32,20 +31,19 @@ def up(names, blank, progress, command):
     return 0 if outcome == "ok" else 1
 
 
-def _up(names, blank, progress, results):
+def _up(names, progress, results):
     with progress.phase("checks"):
         preflight.check_root()
         preflight.check_engine()
         settings = Settings()
-        servers = settings.servers([*names, *blank] if names else names)
-        settings.servers(blank)
+        servers = settings.servers(names)
         images = Images(settings, progress)
         _check_machine(settings, images, progress)
     with progress.phase("images"):
         images.build()
         standins.build()
     with progress.phase("boot", servers):
-        made, started = _boot(settings, servers, blank, images, progress)
+        made, started = _boot(settings, servers, images, progress)
     salt = master.Master(settings, progress)
     with progress.phase("master"):
         deployed = salt.deploy(images.wheelhouse)
@@ -83,16 +81,16 @@ def _check_machine(settings, images, progress):
     preflight.raise_inotify(progress.say)
 
 
-def _boot(settings, servers, blank, images, progress):
+def _boot(settings, servers, images, progress):
     there = podman.containers()
-    if PREFIX + settings.master not in there or settings.master in blank:
+    if PREFIX + settings.master not in there:
         old = [PREFIX + name for name in settings.inventory["hosts"] if PREFIX + name in there]
         if old:
             progress.say(f"{settings.master} is made anew: the others go too, they trust the master that is gone")
             podman.remove(*old)
     network.create(settings.subnets)
     (CACHE / "apt").mkdir(parents=True, exist_ok=True)
-    made, started = boot.boot(settings.boxes(servers, blank), images.names, progress, blank)
+    made, started = boot.boot(settings.boxes(servers), images.names, progress)
     progress.say(f"{len(servers)} servers run, {len(made & set(servers))} of them new; and insync-world, insync-cloud")
     site.write(SITE, KEYS)
     cloud.configure(settings, progress)

@@ -1,4 +1,4 @@
-"""Restarts, a blank droplet, the step from the previous revision, and a new Salt release."""
+"""Restarts, the step from the previous revision, and a new Salt release."""
 
 import concurrent.futures
 import functools
@@ -20,9 +20,6 @@ from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed, plan
 ROLES = {role for server in SERVERS for role in INVENTORY["hosts"][server]["roles"]}
 # One server of each role, the master first: it restarts, and what returns meanwhile is lost.
 MASTER, *OTHERS = ["ct1", *sorted({insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES} - {"ct1"})]
-
-# That plays nothing but base: what the roles take from nothing is seen at each boot of the lab.
-BLANK = next(server for server in SERVERS if not INVENTORY["hosts"][server]["roles"])
 
 
 def test_every_server_comes_back_from_a_restart(fleet):
@@ -74,20 +71,6 @@ def _answering(fleet):
 
 def _running(fleet, server):
     return fleet.run(server, "systemctl", "is-system-running").stdout.strip() == "running"
-
-
-def test_a_blank_droplet_becomes_a_minion_and_converges(fleet):
-    done = subprocess.run(
-        [".venv/bin/python", "-m", "lab", "up", "--blank", BLANK, "--hosts", BLANK],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    (again,) = fleet.highstate(BLANK).values()
-    assert (failed(again), changed(again)) == ([], [])
 
 
 @pytest.fixture
