@@ -104,6 +104,7 @@ def test_a_balancer_that_is_down_is_named(fleet):
     assert standing(fleet) == before
 
 
+@FULL_SIZE
 def test_a_backend_that_is_down_is_named(fleet):
     before = standing(fleet)
     slot, _ = active(fleet)
@@ -122,6 +123,7 @@ def test_a_backend_that_is_down_is_named(fleet):
     assert standing(fleet)["map"] == before["map"]
 
 
+@FULL_SIZE
 def test_a_backend_that_is_frozen_is_found_and_named(fleet, drills):
     """What it has taken it does not answer, so nobody asks while it freezes; from then on nobody is kept waiting."""
     slot, _ = active(fleet)
@@ -155,7 +157,8 @@ def test_without_the_index_one_can_go_back(fleet):
 # In the middle of it.
 
 
-@pytest.mark.parametrize("phase", ["start", pytest.param("watch", marks=FULL_SIZE)])
+@FULL_SIZE
+@pytest.mark.parametrize("phase", ["start", "watch"])
 def test_the_balancer_is_reloaded_in_the_middle(fleet, phase):
     with strict(fleet) as running:
         with Begun(fleet, "insync.update_in_web", *NEW) as verb:

@@ -90,6 +90,7 @@ def judged(drills, name, publications, there):
         assert len(set(looks) - {*failed}) == 2, f"{customer.name} did not see both states"
 
 
+@pytest.mark.full_size
 def test_customers_look_while_ct1_publishes(fleet, released, drills):
     publications = drills.size(2, 70)
     with customers(fleet, drills) as there:

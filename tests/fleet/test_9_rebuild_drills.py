@@ -13,8 +13,8 @@ from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed
 from tests.fleet.release import ran
 
 MASTER = "ct1"
-# At small size one that serves customers, and one that has data.
-FEW = ("web02", "wiki")
+# At small size one that serves customers; that data comes back is seen without a loss of the server too.
+FEW = ("web02",)
 LAST = [server for server in SERVERS if server != MASTER] + [MASTER]
 
 
