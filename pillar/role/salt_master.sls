@@ -8,6 +8,7 @@ salt_master:
 survey:
   known:
     /srv/insync/site/tls/*.crt: the fleet's own CA made them, and bootstrap/ct1 deploys them
+    /root/site/tls/*.crt: the site folder from which docs/bootstrap.md deploys
     /srv/insync: the checkouts that bootstrap/ct1 deploys, of which the newest is in use
 
 backup:

@@ -1,6 +1,7 @@
 """The one way in: ct1, by key, as an operator; from there to every server and nowhere else."""
 
 import json
+import uuid
 
 import pytest
 
@@ -107,9 +108,10 @@ def test_ops_run_salt_through_sudo_and_no_other_command(fleet):
 
 
 def test_the_job_is_recorded_with_who_ran_it(fleet):
-    ssh(fleet, "alice", "ct1", "sudo -n salt web02 test.arg recorded-by-test")
+    word = f"recorded-{uuid.uuid4().hex}"
+    ssh(fleet, "alice", "ct1", f"sudo -n salt web02 test.arg {word}")
     jobs = json.loads(fleet.ok("ct1", "salt-run", "--out=json", "jobs.list_jobs")).values()
-    assert [job["User"] for job in jobs if job["Arguments"] == ["recorded-by-test"]] == ["sudo_alice"]
+    assert [job["User"] for job in jobs if job["Arguments"] == [word]] == ["sudo_alice"]
 
 
 def test_admins_may_do_everything(fleet):

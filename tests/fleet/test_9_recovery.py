@@ -94,7 +94,10 @@ def _deploy(fleet, checkout, wheelhouse, site="/srv/insync/site"):
 
 def _deploy_again(fleet):
     """Deploy what the lab had deployed, which it left on ct1."""
-    _bootstrap(fleet, "/root/checkout", "/root/site", _wheelhouse(ROOT))
+    own = _wheelhouse(ROOT)
+    _bootstrap(fleet, "/root/checkout", "/root/site", own)
+    others = f"rm -rf /root/other /root/other-site; ls /root/salt-*.tar | grep -v {own.name} | xargs -r rm"
+    fleet.ok("ct1", "sh", "-c", others)
 
 
 def _bootstrap(fleet, directory, site, wheelhouse):
@@ -189,6 +192,7 @@ def test_a_deploy_that_is_refused_changes_nothing(fleet, checkout):
     fleet.ok("ct1", "sh", "-c", broken)
     deploy = f"/root/checkout/bootstrap/ct1 --site /root/broken --wheelhouse /root/{_wheelhouse(checkout).name}"
     done = fleet.run("ct1", "sh", "-c", deploy)
+    fleet.ok("ct1", "rm", "-r", "/root/broken")
     assert done.returncode == 1
     assert "secrets/base.yaml: no such file in the site folder" in done.stderr
     after = fleet.ok(
