@@ -113,7 +113,8 @@ FORMER = """
 set -eu
 cd /etc/systemd/system; unit=redis-server@former.service.d
 install -d -o redis -g redis /var/lib/redis/former; touch /var/lib/redis/former/kept
-printf 'bind 127.0.0.1\\nport 6399\\ndir /var/lib/redis/former\\n' > /etc/redis/redis-former.conf; chmod 644 /etc/redis/redis-former.conf
+printf 'bind 127.0.0.1\\nport 6399\\ndir /var/lib/redis/former\\n' > /etc/redis/redis-former.conf
+chmod 644 /etc/redis/redis-former.conf
 cp -r redis-server@cache.service.d "$unit"; systemctl daemon-reload; systemctl enable --quiet --now redis-server@former
 """
 
