@@ -20,7 +20,8 @@ REPOSITORIES_HEAD = """# Drills of the repositories
 
 What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}.
 `make test` looks at single publications with the same customers. These are real apt and
-dnf in the internet of the lab, who look for updates as fast as they can; *half* counts looks that found anything but one published state, whole.
+dnf in the internet of the lab, who look for updates as fast as they can; *half* counts looks that found anything but
+one published state, whole.
 
 | drill | customer | publications | looks | failed | half |
 |---|---|---|---|---|---|
