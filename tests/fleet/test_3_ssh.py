@@ -128,7 +128,7 @@ def test_who_has_left_is_removed_with_every_session(fleet):
         fleet.ok("ct1", "sh", "-c", f"cat >> {site}", stdin=carol)
         fleet.highstate("radar-2")
         assert "carol" in fleet.ok("radar-2", "id", "carol")
-        fleet.ok("radar-2", "systemd-run", "--uid=carol", "--unit=session-of-carol", "sleep", "1000")
+        fleet.ok("radar-2", "systemd-run", "--collect", "--uid=carol", "--unit=session-of-carol", "sleep", "1000")
     finally:
         fleet.ok("ct1", "mv", "/root/operators.yaml", site)
     fleet.highstate("radar-2")
