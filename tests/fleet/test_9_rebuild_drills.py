@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 
+import insync_backup_keys
 import pytest
 
 from tests.fleet import test_7_failover_drills as database
@@ -45,7 +46,7 @@ def nothing_to_do(fleet, *servers):
     "server", [server if server in FEW else pytest.param(server, marks=pytest.mark.full_size) for server in LAST]
 )
 def test_a_lost_server_comes_back_as_it_was(fleet, drills, server):
-    if any(where == server for where in stores.SERVERS.values()) or server == MASTER:
+    if server in insync_backup_keys.servers([str(ROOT / "pillar")], INVENTORY):
         (said,) = fleet.salt(server, "insync.backup", "kind=data").values()
         assert isinstance(said, dict), said
     before, recipient = data(fleet, server), web.address("rebuilt")
