@@ -58,6 +58,20 @@ data was the same afterwards, and a further highstate changed nothing. *all* cou
 | server | all, s | minion | highstate | restore | highstate again | check |
 |---|---|---|---|---|---|---|
 """
+POWER = ROOT / "docs" / "power-drills.md"
+POWER_HEAD = """# Drills of power cuts
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. Eight clients
+write all the time, and note what they are answered; the file system under the server's data is shut down at once, its
+processes are killed, the file system is mounted again, and the server is started. *lost* counts what was answered and
+is not there afterwards, *not in the log* rows of the database that are missing in its binary log, which replicas and
+backups are made from. What is set as the fleet has it loses nothing; the others are started beside it for the drill, as
+it would be without: they have to lose something, or the drill sees nothing. A disk that loses what it has said to keep
+is not played.
+
+| what | set | cuts | answered | lost | not in the log |
+|---|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -73,6 +87,7 @@ class Drills:
             [],
             [],
         )
+        self.power = []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -108,6 +123,10 @@ class Drills:
         parts += [phases.get("highstate again"), phases.get("check")]
         self.rebuilds.append([server, round(seconds), *("" if part is None else round(part, 1) for part in parts)])
 
+    def note_power(self, name, setting, cuts, answered, lost, unlogged=""):
+        """Keep what was lost at power cuts: two names (str), and four numbers as the page has them."""
+        self.power.append([name, setting, cuts, answered, lost, unlogged])
+
     def write(self):
         """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
@@ -117,6 +136,7 @@ class Drills:
             (DATABASES, DATABASES_HEAD, self.databases),
             (QUEUE, QUEUE_HEAD, self.queue),
             (REBUILDS, REBUILDS_HEAD, self.rebuilds),
+            (POWER, POWER_HEAD, self.power),
         ]
         for page, head, rows in pages:
             lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]
