@@ -324,6 +324,10 @@ def behind(fleet):
     try:
         aged = "SET sql_log_bin = 0; UPDATE insync_fleet.heartbeat SET at = at - INTERVAL 1 HOUR"
         sql(fleet, REPLICA, aged)
+        # It receives, and applies nothing yet: as one does that is too slow.
+        threads = "SHOW SLAVE STATUS\\G"
+        runs = lambda: fleet.ok(REPLICA, "mariadb", "-e", threads).count("_Running: Yes") == 2  # noqa: E731
+        fleet.eventually(runs, 30, why="replication does not run")
         yield
     finally:
         sql(fleet, REPLICA, delay.format(0))
