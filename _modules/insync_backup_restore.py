@@ -135,6 +135,7 @@ def _plan(bucket, backup, until, database):
         raise insync_db_archive.ArchiveError(f"there is no physical backup in {bucket.name}")
     chosen = there[0] if backup == "newest" else backup
     manifest = insync_db_archive.manifest(bucket, insync_db_archive.PHYSICAL, chosen)
+    insync_db_restore.check_version(manifest)
     insync_db_restore.check_until(until, manifest)
     # To be exactly at the backup no log is needed.
     items = [] if until == manifest["gtid"] else insync_db_restore.logs_from(bucket, manifest)

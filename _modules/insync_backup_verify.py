@@ -50,8 +50,8 @@ def backup_verify(*, backup="newest", **kwargs):
     What was found is recorded beside the backup, and told as the event insync/backup/verified or insync/backup/failed.
 
     Returns a dict: id, outcome (good), gtid, until (where the logs lead), tables, rows, logs, seconds. Raises
-    CommandExecutionError with the stage at which it was seen that the backup is no good: age, manifest, fetch,
-    checksum, decrypt, prepare, start, check, compare, heartbeat, logs or replay.
+    CommandExecutionError with the stage at which it was seen that the backup is no good: age, manifest, version,
+    fetch, checksum, decrypt, prepare, start, check, compare, heartbeat, logs or replay.
 
     CLI Example:
 
@@ -101,6 +101,7 @@ def _verify(bucket, backup, key, journal):
     begun = datetime.datetime.now(datetime.UTC)
     with insync_db_restore.stage("manifest", insync_db_archive.ArchiveError, insync_store_errors.StoreError):
         manifest = insync_db_archive.manifest(bucket, insync_db_archive.PHYSICAL, backup)
+    insync_db_restore.check_version(manifest)
     shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir()
     # The server that serves the copy has to pass through it.

@@ -20,7 +20,9 @@ import insync_pipe
 BEAT_SECONDS = 300
 _START_SECONDS = 120
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_SERVER = ["/usr/sbin/mariadbd", "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}"]
+_PROGRAM = "/usr/sbin/mariadbd"
+_VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
+_SERVER = [_PROGRAM, "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}"]
 _SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
 # With a log of its own it tells how far it has come.
 _SERVER += ["--log-bin={data}/restored", "--skip-log-slave-updates", "--user={user}"]
@@ -137,6 +139,21 @@ def check_until(until, manifest):
         before = until and insync_gtid.later(manifest["gtid"], until) != until and until != manifest["gtid"]
     if before:
         raise RestoreError("until", f"{until} is before the backup's {manifest['gtid']}; name an older one")
+
+
+def check_version(manifest):
+    """
+    Raise RestoreError (stage ``version``) if the backup of ``manifest`` (dict) is of a newer MariaDB than is here.
+
+    An older one does not read its files, or reads them wrong.
+    """
+    with stage("version", subprocess.SubprocessError):
+        told = subprocess.run([_PROGRAM, "--no-defaults", "--version"], capture_output=True, text=True, check=True)
+    wanted, here = (_VERSION.search(text) for text in (str(manifest.get("server_version")), told.stdout))
+    if not wanted or not here:
+        raise RestoreError("version", "which MariaDB the backup is of, or which is here, is not to be known")
+    if [int(part) for part in wanted.groups()] > [int(part) for part in here.groups()]:
+        raise RestoreError("version", f"the backup is of MariaDB {wanted[0]}, and here is {here[0]}")
 
 
 def compare(query, manifest):

@@ -35,6 +35,8 @@ REASONS = {
 CONFLICTS = ("PreconditionFailed", "412", "ConditionalRequestConflict")
 DENIED = ("AccessDenied", "403", "SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestTimeTooSkewed")
 NETWORK = (
+    # In the middle of what is sent the TLS layer is the first that notices.
+    (r"EOF occurred in violation of protocol", "it cuts the connection"),
     (r"CERTIFICATE_VERIFY_FAILED|SSLError|SSL:", "its certificate is not accepted (TLS)"),
     (r"Name or service not known|name resolution|Failed to resolve|No address assoc", "its name is not known (DNS)"),
     (r"Connection refused", "nothing answers there (connection refused)"),

@@ -48,6 +48,16 @@ that came more than once: at each cut of the database or the mailer it may be th
 | drill | mails | cuts | lost | twice | seconds |
 |---|---|---|---|---|---|
 """
+BACKUPS = ROOT / "docs" / "backup-drills.md"
+BACKUPS_HEAD = """# Drills of the database's backups
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. Each backup
+was spoiled in one way, in the bucket or while it was made; *found* tells the stage or the words with which
+`insync.backup_verify` or `insync.backup` refused it. Nothing was recorded as a good backup, and the replica went on.
+
+| drill | what came of it |
+|---|---|
+"""
 REBUILDS = ROOT / "docs" / "rebuild-drills.md"
 REBUILDS_HEAD = """# Drills of lost servers
 
@@ -79,15 +89,8 @@ class Drills:
 
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
-        self.full, self.releases, self.repositories, self.databases, self.queue, self.rebuilds = (
-            full,
-            [],
-            [],
-            [],
-            [],
-            [],
-        )
-        self.power = []
+        self.full, self.releases, self.repositories, self.databases = full, [], [], []
+        self.queue, self.backups, self.rebuilds, self.power = [], [], [], []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -116,6 +119,10 @@ class Drills:
         """Keep what became of mails: a name (str), and five numbers as the page has them."""
         self.queue.append([name, mails, cuts, lost, twice, round(seconds)])
 
+    def note_backup(self, name, outcome):
+        """Keep what came of a drill of backups: a name, and the outcome with its figures (str)."""
+        self.backups.append([name, outcome])
+
     def note_rebuild(self, server, seconds, phases):
         """Keep how long a lost ``server`` (str) took to come back; phases (dict): of the verb, in seconds."""
         restore = sum(value for name, value in phases.items() if name.startswith("restore"))
@@ -135,6 +142,7 @@ class Drills:
             (REPOSITORIES, REPOSITORIES_HEAD, self.repositories),
             (DATABASES, DATABASES_HEAD, self.databases),
             (QUEUE, QUEUE_HEAD, self.queue),
+            (BACKUPS, BACKUPS_HEAD, self.backups),
             (REBUILDS, REBUILDS_HEAD, self.rebuilds),
             (POWER, POWER_HEAD, self.power),
         ]

@@ -1,0 +1,60 @@
+"""Whether a backup can be restored here, and up to where, found out before anything is touched."""
+
+import subprocess
+import types
+
+import insync_db_restore as restore
+import pytest
+
+MANIFEST = {"id": "2026-03-02T013000Z", "gtid": "0-17-100", "server_version": "10.11.6-MariaDB-log"}
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """What the program here says of its version."""
+
+    def says(text):
+        done = types.SimpleNamespace(stdout=text)
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+
+    return says
+
+
+@pytest.mark.parametrize("version", ["10.11.4-MariaDB", "10.11.19-MariaDB", "11.4.2-MariaDB"])
+def test_a_backup_of_the_same_or_an_older_mariadb_is_restored(here, version):
+    here(f"/usr/sbin/mariadbd  Ver {version} for debian-linux-gnu on x86_64 (Debian 12)\n")
+    restore.check_version(MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "wanted, version, message",
+    [
+        ("11.4.2-MariaDB", "10.11.19", "version: the backup is of MariaDB 11.4.2, and here is 10.11.19"),
+        ("10.11.6-MariaDB", "10.6.22", "and here is 10.6.22"),
+        (None, "10.11.19", "is not to be known"),
+        ("10.11.6-MariaDB", "", "is not to be known"),
+    ],
+)
+def test_a_backup_of_a_newer_one_is_refused(here, wanted, version, message):
+    here(f"mariadbd  Ver {version}-MariaDB\n")
+    with pytest.raises(restore.RestoreError, match=message):
+        restore.check_version({**MANIFEST, "server_version": wanted})
+
+
+def test_without_the_program_it_is_told(monkeypatch):
+    monkeypatch.setattr(restore, "_PROGRAM", "/nonexistent/mariadbd")
+    with pytest.raises(restore.RestoreError, match="version: .*No such file"):
+        restore.check_version(MANIFEST)
+
+
+@pytest.mark.parametrize("until", ["", "0-17-100", "0-17-101", "0-18-101", "2026-03-02 01:30:00"])
+def test_from_the_backup_on_every_moment_can_be_asked_for(until):
+    restore.check_until(until, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "until, message", [("0-17-99", "is before"), ("2026-03-02 01:29:59", "is before"), ("x", "GTID")]
+)
+def test_what_is_before_the_backup_or_no_moment_is_refused(until, message):
+    with pytest.raises(restore.RestoreError, match=f"until: .*{message}"):
+        restore.check_until(until, MANIFEST)
