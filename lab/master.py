@@ -42,13 +42,18 @@ class Master:
         podman.write(self.name, DEPLOYED, wanted + "\n")
         return True
 
-    def install(self, wheelhouse):
-        """Run bootstrap/ct1 of this checkout, with the folder /root/site; wheelhouse (pathlib.Path): Salt's wheels."""
+    def install(self, wheelhouse, *more):
+        """
+        Run bootstrap/ct1 of this checkout, with the folder /root/site.
+
+        wheelhouse (pathlib.Path): Salt's wheels. more (str): what else it is told.
+        """
         podman.unpack(self.name, "/root/checkout", _checkout())
         target = f"/root/{wheelhouse.name}"
         if podman.execute(self.name, "test", "-e", target, check=False).returncode:
             podman.podman("cp", wheelhouse, f"{PREFIX}{self.name}:{target}")
-        self.run("/root/checkout/bootstrap/ct1", "--wheelhouse", target, "--site", "/root/site", "--name", self.name)
+        told = ["--wheelhouse", target, "--site", "/root/site", "--name", self.name, *more]
+        self.run("/root/checkout/bootstrap/ct1", *told)
 
     def run(self, *command):
         """Run ``command`` on ct1 and say each line that it prints; raise LabError with the last one if it fails."""

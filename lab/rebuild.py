@@ -16,7 +16,7 @@ KINDS = ("certificates", "conf_server", "repos")
 FETCH = """set -eu
 apt-get -qq update && apt-get -qq install -y restic >/dev/null
 restic -q -o s3.bucket-lookup=path restore latest --host "$1" --tag salt_master --target /root/lost
-rm -rf /root/site && cp -a /root/lost/srv/insync/site /root/site && rm -rf /root/lost
+rm -rf /root/site && cp -a /root/lost/srv/insync/site /root/site
 """
 
 
@@ -47,7 +47,8 @@ def _master(salt, settings, images, progress):
     with progress.phase("site folder", [name]):
         podman.execute(name, "sh", "-s", name, stdin=_exports(settings, name) + FETCH)
     with progress.phase("master", [name]):
-        salt.install(images.wheelhouse)
+        salt.install(images.wheelhouse, "--keys", "/root/lost/etc/salt/pki")
+        podman.execute(name, "rm", "-r", "/root/lost")
         _restore(salt, "salt_master")
         salt.run("systemctl", "restart", "salt-minion")
     with progress.phase("highstate", [name]):
