@@ -11,8 +11,8 @@ from lab.images import Images
 from lab.paths import PREFIX, ROOT
 from lab.settings import Settings
 
-# What else ct1 keeps, once its keys are back, by which the minions know it.
-KINDS = ("certificates", "conf_server", "repos")
+# What ct1 keeps; the records of releases come back where the releases are.
+KINDS = ("salt_master", "certificates", "conf_server", "repos")
 FETCH = """set -eu
 apt-get -qq update && apt-get -qq install -y restic >/dev/null
 restic -q -o s3.bucket-lookup=path restore latest --host "$1" --tag salt_master --target /root/lost
@@ -49,16 +49,15 @@ def _master(salt, settings, images, progress):
     with progress.phase("master", [name]):
         salt.install(images.wheelhouse, "--keys", "/root/lost/etc/salt/pki")
         podman.execute(name, "rm", "-r", "/root/lost")
-        _restore(salt, "salt_master")
-        salt.run("systemctl", "restart", "salt-minion")
     with progress.phase("highstate", [name]):
-        salt.wait_for([name])
         salt.sync([name])
         salt.run("salt", name, "insync_states.apply")
     for kind in KINDS:
         with progress.phase(f"restore {kind}", [name]):
             _restore(salt, kind)
     with progress.phase("highstate again", [name]):
+        salt.run("systemctl", "restart", "salt-minion")
+        salt.wait_for([name])
         salt.run("salt", name, "insync_states.apply")
     with progress.phase("minions"):
         silent = salt.wait_for(settings.inventory["hosts"])
