@@ -179,6 +179,13 @@ def test_a_new_salt_release_replaces_the_old_one_and_loses_no_job(fleet, checkou
     fleet.eventually(lambda: old.stem in _executable(fleet, "web02", "salt-minion"))
 
 
+def test_what_is_gone_already_keeps_no_container_from_being_removed():
+    image = podman.containers()["insync-world"]["image"]
+    podman.podman("create", "--name", "insync-nobody", image)
+    podman.remove("insync-missing", "insync-nobody")
+    assert "insync-nobody" not in podman.containers()
+
+
 def _git(checkout, *arguments):
     done = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
