@@ -28,6 +28,9 @@ class Database:
 
     def __init__(self, table, **given):
         self.table = table
+        if "password" in given:
+            # As a text it might be of latin-1 only.
+            given["password"] = given["password"].encode()
         self.connection = pymysql.connect(autocommit=True, connect_timeout=2, read_timeout=15, **given)
 
     def write(self, row):
