@@ -54,11 +54,4 @@ def _kinds(roots, inventory, host):
 
 def _of(roots, host):
     name = f"{FOLDER}/{host}.yaml"
-    values = insync_site.read(roots, name)
-    for key, what in KEYS.items():
-        if not values.get(key):
-            raise insync_site.SiteError(f"{name}: '{key}' is missing ({what})")
-    for key in values:
-        if key not in KEYS:
-            raise insync_site.SiteError(f"{name}: '{key}' is not one of {', '.join(KEYS)}")
-    return values
+    return insync_site.complete(insync_site.read(roots, name), name, KEYS)

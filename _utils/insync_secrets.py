@@ -46,11 +46,4 @@ def _shared(roots, required):
 
 def _of_role(roots, role, required, environment):
     name = f"{folder(environment)}/{role}.yaml"
-    values = insync_site.read(roots, name)
-    for key in required:
-        if not values.get(key):
-            raise insync_site.SiteError(f"{name}: secret '{key}' is missing ({required[key]})")
-    for key in values:
-        if key not in required:
-            raise insync_site.SiteError(f"{name}: secret '{key}' is not one of {', '.join(required)}")
-    return values
+    return insync_site.complete(insync_site.read(roots, name), name, required, "secret")

@@ -32,3 +32,20 @@ def read(roots, name):
     if not isinstance(data, dict):
         raise SiteError(f"{path}: expected a mapping")
     return data
+
+
+def complete(values, name, known, kind=""):
+    """
+    Return ``values`` (dict), the content of the file ``name`` (str), if it has each key of ``known`` and no other.
+
+    known (dict): key -> what it is, for who has to supply it. kind (str): what the keys are, such as ``secret``.
+    Raises SiteError naming the key that is missing, empty or surplus.
+    """
+    kind = f"{kind} " if kind else ""
+    for key, what in known.items():
+        if not values.get(key):
+            raise SiteError(f"{name}: {kind}'{key}' is missing ({what})")
+    for key in values:
+        if key not in known:
+            raise SiteError(f"{name}: {kind}'{key}' is not one of {', '.join(known)}")
+    return values

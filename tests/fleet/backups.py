@@ -15,6 +15,20 @@ NAME = "insync_db_backups"
 PHYSICAL = insync_db_archive.PHYSICAL
 
 
+@contextlib.contextmanager
+def newest_left(bucket, ids):
+    """
+    Of the backups that are made while the block runs the newest one alone is left in ``bucket`` (Bucket).
+
+    ids (callable): returns the backups (list of str) that it has, the newest first.
+    """
+    there = set(ids(bucket))
+    try:
+        yield
+    finally:
+        bucket.remove(*[one for one in ids(bucket)[1:] if one not in there])
+
+
 class Bucket:
     """The bucket; this machine has no way there but through the cloud's network."""
 

@@ -11,7 +11,7 @@ import pytest
 from lab import age
 from lab.paths import KEYS
 from tests.fleet import web
-from tests.fleet.backups import Bucket
+from tests.fleet.backups import Bucket, newest_left
 from tests.fleet.conftest import ROOT
 from tests.fleet.test_7_database import DATA, PRIMARY, REPLICA, call, sql, well
 from tests.fleet.test_7_failover_drills import PAIR, checked, nothing_to_do
@@ -36,18 +36,17 @@ def bucket():
 
 @pytest.fixture(scope="module", autouse=True)
 def clean(fleet, bucket):
-    """In the end all is as before, and of the backups that were made the newest one is left."""
+    """In the end all is as before."""
     well(fleet)
-    there = set(ids(bucket))
-    try:
-        yield
-    finally:
-        fleet.run(REPLICA, "rm", "-f", KEY)
-        fleet.run(REPLICA, "sh", "-c", f"rm -f {DUMPS}/lab_history-*")
-        tables = f"DROP TABLE IF EXISTS {TABLE}; DROP TABLE IF EXISTS {BALLAST}"
-        sql(fleet, PRIMARY, f"DROP DATABASE IF EXISTS lab_history; DROP DATABASE IF EXISTS lab_restored; {tables}")
-        well(fleet)
-        bucket.remove(*[one for one in ids(bucket)[1:] if one not in there])
+    with newest_left(bucket, ids):
+        try:
+            yield
+        finally:
+            fleet.run(REPLICA, "rm", "-f", KEY)
+            fleet.run(REPLICA, "sh", "-c", f"rm -f {DUMPS}/lab_history-*")
+            tables = f"DROP TABLE IF EXISTS {TABLE}; DROP TABLE IF EXISTS {BALLAST}"
+            sql(fleet, PRIMARY, f"DROP DATABASE IF EXISTS lab_history; DROP DATABASE IF EXISTS lab_restored; {tables}")
+            well(fleet)
 
 
 def brought(fleet):

@@ -12,7 +12,7 @@ import pytest
 from lab import age, podman
 from lab.paths import KEYS
 from tests.fleet import web
-from tests.fleet.backups import NAME, PHYSICAL, Bucket
+from tests.fleet.backups import NAME, PHYSICAL, Bucket, newest_left
 from tests.fleet.release import full
 from tests.fleet.test_7_database import PRIMARY, REPLICA, VERIFIER, call, sql, well
 from tests.fleet.writers import TABLE, writing
@@ -101,17 +101,16 @@ def bucket():
 
 @pytest.fixture(scope="module", autouse=True)
 def clean(fleet, bucket):
-    """Nobody else puts binary logs meanwhile; in the end the newest backup alone is left of those that were made."""
+    """Nobody else puts binary logs meanwhile; in the end all is as before."""
     well(fleet)
-    there = set(ids(bucket))
-    fleet.ok(REPLICA, "systemctl", "stop", TIMER)
-    try:
-        yield
-    finally:
-        fleet.ok(REPLICA, "systemctl", "start", TIMER)
-        sql(fleet, PRIMARY, f"{REMOVE}; DROP TABLE IF EXISTS {TABLE}")
-        bucket.remove(*[one for one in ids(bucket)[1:] if one not in there])
-        well(fleet)
+    with newest_left(bucket, ids):
+        fleet.ok(REPLICA, "systemctl", "stop", TIMER)
+        try:
+            yield
+        finally:
+            fleet.ok(REPLICA, "systemctl", "start", TIMER)
+            sql(fleet, PRIMARY, f"{REMOVE}; DROP TABLE IF EXISTS {TABLE}")
+            well(fleet)
 
 
 @pytest.fixture(scope="module")
