@@ -30,7 +30,7 @@ test: ## every test, the fleet's last
 	@lab/setup fleet
 	@$(PYTHON) -m pytest $(call tests,$(TIERS) fleet)
 
-drills: ## the drills at full size, which takes an hour; their figures go to docs/drills.md
+drills: ## the drills at full size, which takes some hours; their figures go to docs/*drills.md
 	@lab/setup fleet
 	@$(PYTHON) -m pytest --full-size tests/fleet/*_drills.py
 

@@ -1,7 +1,5 @@
 """The operators' verbs that change which server is the primary of the database; they run on ct1, one at a time."""
 
-import contextlib
-
 import insync_db_pair
 import insync_db_switch
 import insync_inventory
@@ -9,8 +7,8 @@ import insync_jobs
 import insync_journal
 import insync_lock
 import insync_primaries
+import insync_recorded
 import insync_verb
-import salt.utils.event
 import salt.utils.user
 
 # The one exception that salt-run prints as a line, without a traceback, and with exit code 1.
@@ -21,6 +19,7 @@ __virtualname__ = "insync"
 _checked = insync_verb.checked(Refused)
 
 _LOCK = "/run/salt/master/db-{}.lock"
+_ERRORS = (insync_db_pair.Refused, insync_db_switch.Failed, insync_jobs.JobError)
 
 
 def __virtual__():
@@ -103,7 +102,8 @@ def _run(kind, server, act, test):
             # Nobody changes it any more.
             pair = insync_db_pair.pair_of(_inventory(), str(server))
             journal = insync_journal.Journal(insync_primaries.FOLDER, verb, by, pair.servers, keep=not test)
-            return _recorded(journal, act, _switch(pair, journal, verb, by, test))
+            switch = _switch(pair, journal, verb, by, test)
+            return insync_recorded.recorded(journal, lambda: act(switch), _ERRORS, "insync/db/switch", __opts__)
     except (insync_db_pair.Refused, insync_inventory.InventoryError) as exc:
         raise Refused(str(exc)) from exc
     except insync_lock.Held as exc:
@@ -119,32 +119,6 @@ def _switch(pair, journal, verb, by, test):
 
     kept = insync_primaries.read().get(pair.environment, {})
     return insync_db_switch.Switch(pair, insync_jobs.Jobs(__opts__), journal, keep, verb, test, kept)
-
-
-def _recorded(journal, act, switch):
-    """Run it, and leave a record and an event, however it ends."""
-    try:
-        done = act(switch)
-    except (insync_db_pair.Refused, insync_db_switch.Failed, insync_jobs.JobError) as exc:
-        said = "; ".join(str(exc).splitlines())
-        _end(journal, said)
-        raise Refused(said) from exc
-    except BaseException as exc:
-        _end(journal, f"ended by {type(exc).__name__}")
-        raise
-    record = _end(journal, "ok", **done)
-    return {**done, **{key: record[key] for key in ("by", "seconds", "phases", "unrecorded") if key in record}}
-
-
-def _end(journal, end, **facts):
-    record = journal.end(end, **facts)
-    if journal.keep:
-        with (
-            contextlib.suppress(OSError),
-            salt.utils.event.get_event("master", opts=__opts__, listen=False) as bus,
-        ):
-            bus.fire_event(record, "insync/db/switch")
-    return record
 
 
 def _flag(**options):

@@ -1,6 +1,5 @@
 """The operators' verb that brings a server back which was lost entirely; it runs on ct1."""
 
-import contextlib
 import pathlib
 
 import insync_backup_keys
@@ -11,10 +10,10 @@ import insync_jobs
 import insync_journal
 import insync_lock
 import insync_rebuild
+import insync_recorded
 import insync_site
 import insync_verb
 import salt.client
-import salt.utils.event
 import salt.utils.user
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -96,7 +95,8 @@ def _rebuilt(inventory, host, verb, by, test):
         return {"server": host, "steps": run.steps(again)}
     folder.mkdir(parents=True, exist_ok=True)
     run.journal = insync_journal.Journal(folder, verb, by, [host])
-    return _recorded(run, again)
+    act, errors = (lambda: run.run(again)), (insync_rebuild.Failed,)
+    return insync_recorded.recorded(run.journal, act, errors, "insync/rebuild", __opts__)
 
 
 def _cut_off(folder):
@@ -109,28 +109,6 @@ def _pair(inventory, host):
         return insync_db_pair.pair_of(inventory, host)
     except insync_db_pair.Refused:
         return None
-
-
-def _recorded(run, again):
-    """Run it, and leave a record and an event, however it ends."""
-    try:
-        done = run.run(again)
-    except insync_rebuild.Failed as exc:
-        said = "; ".join(str(exc).splitlines())
-        _end(run, said)
-        raise Refused(said) from exc
-    except BaseException as exc:
-        _end(run, f"ended by {type(exc).__name__}")
-        raise
-    record = _end(run, "ok", **done)
-    return {**done, **{key: record[key] for key in ("by", "seconds", "phases", "unrecorded") if key in record}}
-
-
-def _end(run, end, **facts):
-    record = run.journal.end(end, **facts)
-    with contextlib.suppress(OSError), salt.utils.event.get_event("master", opts=__opts__, listen=False) as bus:
-        bus.fire_event(record, "insync/rebuild")
-    return record
 
 
 class _Minion:

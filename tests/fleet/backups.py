@@ -16,17 +16,13 @@ PHYSICAL = insync_db_archive.PHYSICAL
 
 
 @contextlib.contextmanager
-def newest_left(bucket, ids):
-    """
-    Of the backups that are made while the block runs the newest one alone is left in ``bucket`` (Bucket).
-
-    ids (callable): returns the backups (list of str) that it has, the newest first.
-    """
-    there = set(ids(bucket))
+def newest_left(bucket):
+    """Of the backups that are made while the block runs the newest one alone is left in ``bucket`` (Bucket)."""
+    there = set(bucket.ids())
     try:
         yield
     finally:
-        bucket.remove(*[one for one in ids(bucket)[1:] if one not in there])
+        bucket.remove(*[one for one in bucket.ids()[1:] if one not in there])
 
 
 class Bucket:
@@ -54,6 +50,11 @@ class Bucket:
             if not answer.get("IsTruncated"):
                 return found
             more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def ids(self):
+        """Return the ids (list of str) of the physical backups that exist, the newest first."""
+        found = [key.split("/")[1] for key in self.keys(f"{PHYSICAL}/") if key.endswith(insync_db_archive.MANIFEST)]
+        return sorted(found, reverse=True)
 
     def get(self, key):
         """Return (body, metadata) of the object ``key`` (str)."""

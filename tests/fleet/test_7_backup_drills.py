@@ -15,7 +15,7 @@ from tests.fleet.backups import Bucket, newest_left
 from tests.fleet.conftest import ROOT
 from tests.fleet.test_7_database import DATA, PRIMARY, REPLICA, call, sql, well
 from tests.fleet.test_7_failover_drills import PAIR, checked, nothing_to_do
-from tests.fleet.test_7_sabotage_drills import HOME, TIMER, ids, made, pushed
+from tests.fleet.test_7_sabotage_drills import HOME, TIMER, made, pushed
 from tests.fleet.writers import TABLE, writing
 
 pytestmark = pytest.mark.full_size
@@ -38,7 +38,7 @@ def bucket():
 def clean(fleet, bucket):
     """In the end all is as before."""
     well(fleet)
-    with newest_left(bucket, ids):
+    with newest_left(bucket):
         try:
             yield
         finally:

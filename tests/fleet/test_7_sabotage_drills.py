@@ -103,7 +103,7 @@ def bucket():
 def clean(fleet, bucket):
     """Nobody else puts binary logs meanwhile; in the end all is as before."""
     well(fleet)
-    with newest_left(bucket, ids):
+    with newest_left(bucket):
         fleet.ok(REPLICA, "systemctl", "stop", TIMER)
         try:
             yield
@@ -134,12 +134,6 @@ def events(fleet):
     finally:
         fleet.run("ct1", "sh", "-c", f"kill $(cat {file}.pid); rm -f {file} {file}.pid")
         process.wait(30)
-
-
-def ids(bucket):
-    """The ids of the physical backups that exist, the newest first."""
-    found = [key.split("/")[1] for key in bucket.keys(f"{PHYSICAL}/") if key.endswith(insync_db_archive.MANIFEST)]
-    return sorted(found, reverse=True)
 
 
 # What may be wrong with one that is in the bucket: a stage, and how it comes to be, of the bucket and a good one.
@@ -464,14 +458,14 @@ def test_of_two_at_once_the_second_is_refused_and_the_first_is_good(fleet, drill
 
 
 def test_one_that_is_killed_leaves_no_backup_and_a_replica_that_goes_on(fleet, drills, bucket, good):
-    before = ids(bucket)
+    before = bucket.ids()
     with when_running("mariadb-backup", "kill -KILL $(cat /run/lab-backup.pid)"):
         first = begun()
         first.communicate(timeout=120)
     assert first.returncode != 0
     # Within a minute, by itself.
     well(fleet)
-    assert ids(bucket) == before
+    assert bucket.ids() == before
     made(fleet)
     drills.note_backup("the verb itself killed", "found: exit code; the replica goes on, the next one is good")
 
