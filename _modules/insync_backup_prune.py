@@ -61,7 +61,7 @@ def prune_backups(*, test=True, **kwargs):
     with run as (journal, done):
         done["data"], failed = insync_data_retention.prune(pillar, journal, test)
         try:
-            done |= _database(pillar, test)
+            _database(pillar, test, done)
         except (insync_db_retention.RetentionError, insync_store_errors.StoreError) as exc:
             failed.insert(0, f"the database: {exc}")
         if failed:
@@ -69,12 +69,14 @@ def prune_backups(*, test=True, **kwargs):
         return dict(done)
 
 
-def _database(pillar, test):
+def _database(pillar, test, done):
+    """Note in ``done`` (dict) what goes as it goes: the record names it too if the store then fails."""
     declared, where = pillar["backup_retention"], pillar["backup_retention"]["store"]
     named = {"access": where["access_key"], "secret": where["secret_key"]}
     keys = insync_conf.resolve(named, {}, pillar["secrets"])
     bucket = insync_db_archive.store(where, keys["access"], keys["secret"])
-    going = insync_db_retention.plan(bucket, declared["keep"], declared["hours"])
-    for key in going if not test else ():
-        bucket.delete(key)
-    return {"bucket": bucket.name, "removed": list(going)}
+    done |= {"bucket": bucket.name, "removed": []}
+    for key in insync_db_retention.plan(bucket, declared["keep"], declared["hours"]):
+        if not test:
+            bucket.delete(key)
+        done["removed"].append(key)
