@@ -69,6 +69,12 @@ def test_a_copy_at_another_place_has_the_same_revision(checkout, tmp_path):
         ("ct1", ["--wheel"], "unknown argument '--wheel'"),
         ("ct1", ["--site"], "--site needs a value"),
         ("ct1", ["--wheelhouse", "/nowhere.tar"], "--wheelhouse: no such file '/nowhere.tar'"),
+        ("ct1", ["--keys"], "--keys needs a value"),
+        (
+            "ct1",
+            ["--wheelhouse", "/etc/hostname", "--site", "/etc", "--keys", "/nowhere"],
+            "--keys: no master's keys are in '/nowhere'",
+        ),
         ("minion", ["--fingerprint"], "unknown argument '--fingerprint'"),
     ],
 )
