@@ -15,6 +15,8 @@ PORTS = sorted({service["port"] for service in INVENTORY["services"].values()})
 PROBE = """
 import asyncio, json, sys
 
+pytestmark = pytest.mark.alone
+
 async def probe(address, port):
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 2)

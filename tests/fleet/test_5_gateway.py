@@ -16,6 +16,8 @@ SECONDS = 12
 
 EDIT = """
 import pathlib, shutil, sys
+
+pytestmark = pytest.mark.alone
 path, old, new = sys.argv[1:]
 text = pathlib.Path(path).read_text()
 assert old in text, f"{path}: no {old}"

@@ -242,6 +242,7 @@ def test_a_client_installs_what_it_needs(fleet, wheels):
     assert (done := installed(fleet, f"insync-probe=={VERSION}", "flask")).returncode == 0, done.stderr
 
 
+@pytest.mark.alone
 def test_what_was_asked_for_once_needs_no_public_index(fleet, wheels):
     wanted = [f"insync-probe=={VERSION}", "flask"]
     # From now on what the mirror has is too old for it, and the public index is away.
@@ -273,6 +274,7 @@ def only_our_own_come(fleet, folder):
         fleet.ok(SERVER, "systemctl", "stop", "attacker")
 
 
+@pytest.mark.alone
 def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
     """The next highstate puts the mirror right."""
     only_our_own_come(fleet, tmp_path)
@@ -280,6 +282,7 @@ def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
+@pytest.mark.alone
 def test_what_was_changed_by_hand_is_mended(fleet):
     as_root(fleet, "PATCH", "/insync/stable", {"volatile": True, "acl_upload": ["uploader", "insync"]})
     as_root(fleet, "PATCH", "/insync/staging", {"bases": ["insync/stable", "root/pypi"]})
@@ -296,6 +299,7 @@ def test_what_was_changed_by_hand_is_mended(fleet):
     assert (failed(states), changed(states)) == ([], [])
 
 
+@pytest.mark.alone
 def test_it_survives_being_killed(fleet, wheels):
     before = fleet.ok(SERVER, "systemctl", "show", "--property=MainPID", "--value", "devpi").strip()
     fleet.ok(SERVER, "kill", "-KILL", before)

@@ -8,6 +8,8 @@ import pytest
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY
 
+pytestmark = pytest.mark.alone
+
 NAMES = INVENTORY["services"]["https"]["names_in"]
 SERVERS = {host["environment"]: name for name, host in INVENTORY["hosts"].items() if "environment" in host}
 VISITOR = ["--user", "insync:lab preview 4d"]

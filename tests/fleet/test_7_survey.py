@@ -55,6 +55,8 @@ gaOE9dz1VXPX3gIgZMJIA4ctABAtXZGTuDvR3gkKOjkGeJUnv/6P+m94/OE=
 # Started by hand, with no file of a unit, and reached by who knows its path.
 HELPER = """
 import socket, time
+
+pytestmark = pytest.mark.alone
 server = socket.socket(socket.AF_UNIX)
 server.bind("/srv/old/helper.sock")
 server.listen()

@@ -10,6 +10,8 @@ import yaml
 from tests.fleet import test_6_hg, test_6_pypi, test_6_radar_mrkr
 from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 
+pytestmark = pytest.mark.alone
+
 # What their users see, as before the move: the same tests, in their order, and the fixture of theirs.
 wheels = test_6_pypi.wheels
 test_the_uploader_uploads_and_nothing_is_replaced = test_6_pypi.test_the_uploader_uploads_and_nothing_is_replaced

@@ -177,6 +177,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds(fleet):
         fleet.answers("web02")
 
 
+@pytest.mark.alone
 def test_without_the_index_one_can_still_restart(fleet):
     fleet.ok("dev", "systemctl", "stop", "nginx")
     try:

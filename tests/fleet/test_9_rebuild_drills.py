@@ -13,6 +13,8 @@ from tests.fleet import web
 from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed
 from tests.fleet.release import ran
 
+pytestmark = pytest.mark.alone
+
 MASTER = "ct1"
 # At small size one that serves customers; that data comes back is seen without a loss of the server too.
 FEW = ("web02",)
