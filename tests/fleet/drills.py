@@ -61,12 +61,13 @@ was spoiled in one way, in the bucket or while it was made; *found* tells the st
 REBUILDS = ROOT / "docs" / "rebuild-drills.md"
 REBUILDS_HEAD = """# Drills of lost servers
 
-What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. Each server's
-container was removed, made anew from a bare droplet's image, and brought back as [rebuild.md](rebuild.md) tells; its
-data was the same afterwards, and a further highstate changed nothing. *all* counts from the loss to the end.
+What `make drills` measured on {cpus} processors shared with the whole fleet; each server's row is of the day it was
+last lost. Its container was removed, made anew from a bare droplet's image, and brought back as
+[rebuild.md](rebuild.md) tells; its data was the same afterwards, and a further highstate changed nothing. *all* counts
+from the loss to the end.
 
-| server | all, s | minion | highstate | restore | highstate again | check |
-|---|---|---|---|---|---|---|
+| server | all, s | minion | highstate | restore | highstate again | check | day |
+|---|---|---|---|---|---|---|---|
 """
 POWER = ROOT / "docs" / "power-drills.md"
 POWER_HEAD = """# Drills of power cuts
@@ -128,7 +129,8 @@ class Drills:
         restore = sum(value for name, value in phases.items() if name.startswith("restore"))
         parts = [phases.get("minion"), phases.get("highstate"), restore if phases else None]
         parts += [phases.get("highstate again"), phases.get("check")]
-        self.rebuilds.append([server, round(seconds), *("" if part is None else round(part, 1) for part in parts)])
+        told = ("" if part is None else round(part, 1) for part in parts)
+        self.rebuilds.append([server, round(seconds), *told, datetime.datetime.now(datetime.UTC).date()])
 
     def note_power(self, name, setting, cuts, answered, lost, unlogged=""):
         """Keep what was lost at power cuts: two names (str), and four numbers as the page has them."""
@@ -147,6 +149,17 @@ class Drills:
             (POWER, POWER_HEAD, self.power),
         ]
         for page, head, rows in pages:
-            lines = ["| " + " | ".join(map(str, row)) + " |\n" for row in rows]
             if rows:
+                lines = [*(_others(page, rows) if page == REBUILDS else []), *map(_line, rows)]
                 page.write_text(head.format(cpus=os.cpu_count(), day=day) + "".join(lines), encoding="utf-8")
+
+
+def _line(row):
+    return "| " + " | ".join(map(str, row)) + " |\n"
+
+
+def _others(page, rows):
+    """The lines that ``page`` has of servers that are none of ``rows``: all of them take longer than one run may."""
+    _, _, there = page.read_text(encoding="utf-8").partition("|---|\n")
+    names = tuple(f"| {row[0]} |" for row in rows)
+    return [line for line in there.splitlines(keepends=True) if not line.startswith(names)]
