@@ -121,6 +121,10 @@ def _whole(kind, query, bucket, keys, journal):
             else:
                 file, facts = insync_db_backup.logical(query, spool, keys, before.get("dumps"))
         facts |= {"server": __grains__["id"], "lineage": _lineage()}
+        if kind == insync_db_archive.PHYSICAL:
+            # Those who restore it go on from it: the log in which it was made is there before it is.
+            with journal.phase("logs", bucket.name):
+                _put_logs(query, bucket, keys)
         with journal.phase("upload", bucket.name):
             found = insync_db_archive.put(bucket, kind, backup, file, facts)
     told = {key: found[key] for key in ("id", "gtid", "bytes")}
@@ -136,24 +140,28 @@ def _whole(kind, query, bucket, keys, journal):
 
 
 def _logs(kind, query, bucket, keys, journal):
-    server, lineage = __grains__["id"], _lineage()
-    there = insync_db_archive.logs(bucket).get((server, lineage), {})
-    with journal.phase("logs", bucket.name):
-        names = insync_db_backup.closed_logs(query)
-        missing = [name for name in names if int(name.rpartition(".")[2]) not in there]
-        with insync_db_backup.spooled(0):
-            for name in missing:
-                file = insync_db_backup.pack_log(insync_mariadb.DATA / name, insync_db_backup.SPOOL, keys)
-                meta = {"begins": insync_db_backup.log_begins(query, name)}
-                bucket.put_new(insync_db_archive.log_key(server, lineage, name), file, meta=meta)
-                file.unlink()
-    numbers = {*there, *(int(name.rpartition(".")[2]) for name in names)}
+    with journal.phase("logs", bucket.name), insync_db_backup.spooled(0):
+        missing, numbers = _put_logs(query, bucket, keys)
     if gaps := insync_db_archive.gaps(numbers):
         reason = f"binary logs are missing in {bucket.name}: {gaps}"
         raise insync_db_archive.ArchiveError(f"{reason}; nobody gets beyond them but by a new backup")
     until = insync_db_backup.log_begins(query, query("SHOW MASTER STATUS")[0][0])
     insync_db_record.note(kind, {"until": until})
     return {"kind": kind, "bucket": bucket.name, "logs": missing, "until": until}
+
+
+def _put_logs(query, bucket, keys):
+    """Put the closed binary logs that are not there yet; return their names, and the numbers of all that there are."""
+    server, lineage = __grains__["id"], _lineage()
+    there = insync_db_archive.logs(bucket).get((server, lineage), {})
+    numbers = {int(name.rpartition(".")[2]): name for name in insync_db_backup.closed_logs(query)}
+    missing = [name for number, name in numbers.items() if number not in there]
+    for name in missing:
+        file = insync_db_backup.pack_log(insync_mariadb.DATA / name, insync_db_backup.SPOOL, keys)
+        meta = {"begins": insync_db_backup.log_begins(query, name)}
+        bucket.put_new(insync_db_archive.log_key(server, lineage, name), file, meta=meta)
+        file.unlink()
+    return missing, {*there, *numbers}
 
 
 def _lineage():
