@@ -15,7 +15,7 @@ from salt.exceptions import CommandExecutionError, SaltException
 __virtualname__ = "insync_certificate"
 
 _CERTBOT = pathlib.Path("/etc/letsencrypt")
-# Of its last run alone.
+# Debian's certbot appends to it: what former runs were told is in it, too.
 _LOG = pathlib.Path("/var/log/letsencrypt/letsencrypt.log")
 # Where certbot orders by itself.
 _DEFAULT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -206,11 +206,12 @@ def _remove(path):
 
 def _ordered(command, directory):
     """Whether certbot got what it asked for; not if the CA was set up anew: certbot then registers the next time."""
-    result = _run(command)
+    before = len(_read(_LOG))
+    result = _run([*command, "--max-log-backups", "0"])
     if result["retcode"] == 0:
         return True
     output = f"{result['stdout']}\n{result['stderr']}"
-    log = _read(_LOG).decode(errors="replace") if "An unexpected error occurred" in output else ""
+    log = _read(_LOG)[before:].decode(errors="replace") if "An unexpected error occurred" in output else ""
     if insync_certificate.refusal(log)[0] == "accountDoesNotExist":
         shutil.rmtree(_accounts(directory or _DEFAULT), ignore_errors=True)
         return False

@@ -182,6 +182,9 @@ def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tm
         # As certbot's timer does.
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
         assert (again := issued(test=True, domains=[NAME, MORE]))["changes"] == {}, again["comment"]
+    # What it has said to a former run is no reason to forget the account.
+    assert "Connection refused" in issued()["comment"]
+    assert list((CERTBOT / "accounts").rglob("regr.json"))
 
 
 def lose_note():
