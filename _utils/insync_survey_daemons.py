@@ -35,9 +35,14 @@ def folders(system):
 def processes(system):
     """Yield (folder in /proc: pathlib.Path, program: str) of every process of ``system`` but the kernel's own."""
     for home in pathlib.Path("/proc").glob("[0-9]*") if system.live else ():
-        exe = link(home / "exe").removesuffix(" (deleted)")
+        exe = program(home)
         if exe:
             yield home, exe
+
+
+def program(home):
+    """Return the program (str) of the process in ``home`` (pathlib.Path), also a removed one; "" if it has none."""
+    return link(home / "exe").removesuffix(" (deleted)")
 
 
 def link(path):

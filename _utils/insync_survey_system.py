@@ -44,6 +44,8 @@ class System:
         self.cut_short = []
         # Folders of which it was told what is in them: nobody need ask why they are large.
         self.explained = set()
+        # Processes of which it was told that they wait for somebody.
+        self.waiting = set()
         # What ``insync_survey_packages`` knows of files that packages brought.
         self.changes, self.digests = None, {}
         # {a user's home: how much of it was read}
