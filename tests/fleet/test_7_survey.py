@@ -7,6 +7,8 @@ import pytest
 
 from tests.fleet.conftest import INVENTORY, SERVERS, changed, failed, planned
 
+pytestmark = pytest.mark.alone
+
 # On the servers of which nobody knows what they do, and on one that plays a role.
 HOSTS = ["dev02", "sendy", "radar-2"]
 SECRET = "lab-by-hand-8f31"
@@ -56,8 +58,6 @@ gaOE9dz1VXPX3gIgZMJIA4ctABAtXZGTuDvR3gkKOjkGeJUnv/6P+m94/OE=
 # Started by hand, with no file of a unit, and reached by who knows its path.
 HELPER = """
 import socket, time
-
-pytestmark = pytest.mark.alone
 server = socket.socket(socket.AF_UNIX)
 server.bind("/srv/old/helper.sock")
 server.listen()
