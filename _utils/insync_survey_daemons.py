@@ -61,6 +61,15 @@ def arguments(home):
         return [""]
 
 
+def is_worker(home):
+    """Return whether the process in ``home`` (pathlib.Path) was started by another one of the same program."""
+    try:
+        parent = home.joinpath("stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+    except OSError:
+        return False
+    return program(home.parent / parent) == program(home)
+
+
 def is_roots(home):
     """Return whether the process in ``home`` (pathlib.Path) is root's, or has ended."""
     try:

@@ -48,7 +48,9 @@ def settings(system):
     for home, exe in insync_survey_daemons.processes(system):
         argv = insync_survey_daemons.arguments(home)
         server = "nginx" if argv[0].startswith(_TITLE) else _SERVERS.get(os.path.basename(exe))
-        if not server or (argv[0].startswith(_TITLE) and not argv[0].startswith(_MASTER)):
+        is_nginx = argv[0].startswith(_TITLE)
+        # A worker is told nothing of its own.
+        if not server or (is_nginx and not argv[0].startswith(_MASTER)) or insync_survey_daemons.is_worker(home):
             continue
         folder = insync_survey_daemons.link(home / "cwd") or "/"
         if not insync_survey_daemons.is_seen(home / "root", "/"):

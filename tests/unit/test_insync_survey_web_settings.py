@@ -129,6 +129,14 @@ def test_of_one_that_sees_other_files_or_is_not_roots_nothing_is_read(tmp_path, 
             assert found(patch, process, words) == (set(), {told})
 
 
+def test_workers_that_are_not_roots_are_their_masters(tmp_path, monkeypatch):
+    """As those of Apache, whose command line is the same."""
+    with running(tmp_path, "apache2") as process:
+        monkeypatch.setattr(insync_survey_daemons, "is_roots", lambda _: False)
+        monkeypatch.setattr(insync_survey_daemons, "program", lambda _: f"{tmp_path}/apache2")
+        assert found(monkeypatch, process, ["apache2"]) == (set(), set())
+
+
 @pytest.mark.parametrize("words", [["nginx"], ["apache2", "-k", "start"], [NGINX.format("-g daemon on;")]])
 def test_of_one_of_a_package_the_usual_settings_are_read(root, words):
     name = "apache2" if words[0] == "apache2" else "nginx"
