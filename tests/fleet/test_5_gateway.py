@@ -5,6 +5,8 @@ import pytest
 from tests.fleet.conftest import INVENTORY, changed, failed
 from tests.fleet.test_3_ssh import client, ssh  # noqa: F401  client is a fixture
 
+pytestmark = pytest.mark.alone
+
 STATES = "operators,firewall,sshd"
 TEMPLATE = "/srv/insync/current/salt/sshd/files/sshd_config.j2"
 SERVICES = "/srv/insync/current/pillar/inventory/services.yaml"
@@ -16,8 +18,6 @@ SECONDS = 12
 
 EDIT = """
 import pathlib, shutil, sys
-
-pytestmark = pytest.mark.alone
 path, old, new = sys.argv[1:]
 text = pathlib.Path(path).read_text()
 assert old in text, f"{path}: no {old}"
