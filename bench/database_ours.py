@@ -46,7 +46,8 @@ def verb(fleet, server, *words):
     """Return what a verb returns (dict); raise SystemExit with what it says if it fails."""
     said = fleet.salt(server, *words).get(server)
     if not isinstance(said, dict):
-        raise SystemExit(f"{server}: {' '.join(words)}: {' '.join(str(said).split())[:300]}")
+        # The last line of several tells what it was.
+        raise SystemExit(f"{server}: {' '.join(words)}: {str(said).strip().splitlines()[-1][:300]}")
     return said
 
 
