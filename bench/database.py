@@ -35,8 +35,7 @@ SMALLEST = 200
 def alone(fleet):
     """Nobody else makes backups while the block runs; in the end all is as before, and one backup says so."""
     well(fleet)
-    with newest_left(Bucket()):
-        ground.run(REPLICA, f"systemctl stop {TIMER}")
+    with newest_left(Bucket()), _resting():
         try:
             yield
         finally:
@@ -44,7 +43,16 @@ def alone(fleet):
             well(fleet)
             for kind in ("physical", "binlogs"):
                 verb(fleet, REPLICA, "insync.backup", f"kind={kind}")
-            ground.run(REPLICA, f"systemctl start {TIMER}")
+
+
+@contextlib.contextmanager
+def _resting():
+    """Let the timer of the binary logs rest while the block runs."""
+    ground.run(REPLICA, f"systemctl stop {TIMER}")
+    try:
+        yield
+    finally:
+        ground.run(REPLICA, f"systemctl start {TIMER}")
 
 
 def backups(fleet, count, megabytes):

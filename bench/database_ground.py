@@ -122,8 +122,8 @@ def data(server, megabytes):
         print(f"{TABLES * rows} rows, {int(size) / 10**6:.0f} MB, in {time.monotonic() - begun:.0f} s", flush=True)
         yield int(size), TABLES * rows
     finally:
-        sql(server, f"SET sql_log_bin = 0; DROP DATABASE IF EXISTS {DATABASE}")
         run(server, f"rm -rf {FOLDER}")
+        sql(server, f"SET sql_log_bin = 0; DROP DATABASE IF EXISTS {DATABASE}")
 
 
 @contextlib.contextmanager
