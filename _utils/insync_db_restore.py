@@ -204,7 +204,7 @@ def logs_from(bucket, manifest):
         item = bucket.head(listed[number].key)
         needed.append((number, item))
         # It begins before the backup, or just with it: what comes after is in this one, or in a later one.
-        if not insync_gtid.missing(item.meta["begins"], manifest["gtid"]):
+        if not insync_gtid.ahead(item.meta["begins"], manifest["gtid"]):
             break
     else:
         raise RestoreError("logs", f"no binary log goes on from {manifest['gtid']}")
@@ -232,7 +232,7 @@ def replay(query, bucket, items, manifest, key, folder, socket, until=""):
         insync_pipe.run([reader, ["mariadb", "--user=root", f"--socket={socket}", "--binary-mode"]], **options)
     reached = query.variable("gtid_binlog_pos")
     wanted = "" if timed else until or items[-1].meta["begins"]
-    if lacking := insync_gtid.missing(wanted, reached):
+    if lacking := insync_gtid.ahead(wanted, reached):
         raise RestoreError("replay", f"it ended at {reached}, before {', '.join(lacking)}")
     # From there on it may replicate.
     query("SET GLOBAL gtid_slave_pos = %s", reached)
