@@ -74,7 +74,7 @@ def main(count=3, megabytes=600):
     fleet = Fleet()
     with alone(fleet):
         resting = ground.idle(REPLICA)
-        commits = database_writers.rounds(fleet, PRIMARY, count)
+        commits = database_writers.rounds(fleet, PRIMARY, 2 * count)
         found, size = backups(fleet, count, megabytes)
     text = page(found, commits, size, resting, datetime.datetime.now(datetime.UTC).date(), [count, megabytes])
     if megabytes >= SMALLEST:

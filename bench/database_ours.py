@@ -1,5 +1,6 @@
 """Our side of bench/database.py: the verbs, and what insync.backup_restore does, into a folder of its own."""
 
+import contextlib
 import json
 import subprocess
 
@@ -7,11 +8,11 @@ from bench.database_ground import FOLDER, SCRATCH, complete, cpu, measured, run
 from lab import age, podman
 from lab.paths import KEYS, ROOT
 
-NAME, UTILS = "ours", f"{FOLDER}/utils"
+NAME, CODE = "ours", f"{FOLDER}/code"
 # The verb's own steps with the functions that it has in this checkout; after each it waits until it is measured.
 PROGRAM = f"""
 import json, pathlib, sys, time
-sys.path.insert(0, {UTILS!r})
+sys.path.insert(0, {CODE!r} + "/utils")
 import salt.client
 import insync_conf, insync_db_archive, insync_db_restore
 
@@ -40,6 +41,20 @@ with insync_db_restore.served(data, "mysql") as query:
     insync_db_restore.compare(query, manifest)
     told("compared")
 """
+# The verb itself, as it is in this checkout; its start is not counted.
+VERIFY = f"""
+import json, sys, time
+sys.path.insert(0, {CODE!r} + "/utils")
+import salt.client, salt.config
+
+began, given = time.monotonic(), json.loads(sys.stdin.readline())
+caller = salt.client.Caller(mopts={{**salt.config.minion_config("/etc/salt/minion"), "extension_modules": {CODE!r}}})
+print(json.dumps(["ready", time.monotonic() - began]), flush=True)
+sys.stdin.readline()
+began = time.monotonic()
+said = caller.cmd("insync.backup_verify", **given)
+print(json.dumps([said, time.monotonic() - began]), flush=True)
+"""
 
 
 def verb(fleet, server, *words):
@@ -65,31 +80,26 @@ class Ours:
         backup = measured(self.server, f"{NAME}: backup", lambda: verb(self.fleet, self.server, "insync.backup"))
         verb(self.fleet, self.server, "insync.backup", "kind=binlogs")
         found = {"backup": backup, "megabytes": backup["said"]["bytes"] / 10**6, **self._restore(backup["said"]["id"])}
-        verify = (self.verifier, "insync.backup_verify", f"backup={backup['said']['id']}")
-        found["verify"] = measured(self.verifier, f"{NAME}: verify", lambda: verb(self.fleet, *verify))
+        found["verify"] = self._verify(backup["said"]["id"])
         return found
+
+    def _verify(self, backup):
+        """The figures (dict) of the verification of ``backup`` (str)."""
+        with self._running(self.verifier, VERIFY) as step:
+            began = step(json.dumps({"backup": backup}))[1]
+            seconds, ended = step("")
+        print(f"{NAME}: verify: {seconds:.1f} s, {ended - began:.1f} CPU s", flush=True)
+        return {"seconds": seconds, "cpu": ended - began}
 
     def _restore(self, backup):
         """The figures (dict) until a server serves what is in ``backup`` (str), and until it was compared."""
         given = {"backup": backup, "key": age.kept(KEYS, "ops")[1] + "\n"}
-        run(self.server, f"mkdir -p {FOLDER} && chmod 0711 {FOLDER}")
-        archive = subprocess.run(["tar", "-C", str(ROOT / "_utils"), "-c", "."], capture_output=True, check=True).stdout
-        podman.unpack(self.server, UTILS, archive)
-        run(self.server, "sync")
-        argv = podman.inside(self.server, "/opt/salt/bin/python", "-c", PROGRAM, interactive=True)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(argv, **pipes) as process:
-            steps = {}
-            try:
-                for step, line in [("ready", json.dumps(given)), ("fetched", ""), ("unpacked", ""), ("served", "")]:
-                    steps[step] = self._step(process, line)
-                complete(self.server, f"{SCRATCH}/socket", self.rows)
-                between = cpu(self.server)
-                steps["compared"] = self._step(process, "")
-            finally:
-                process.stdin.close()
-                process.wait(60)
-                run(self.server, f"rm -rf {SCRATCH} {FOLDER}/backup")
+        with self._running(self.server, PROGRAM) as step:
+            steps = {"ready": step(json.dumps(given))}
+            steps |= {name: step("") for name in ("fetched", "unpacked", "served")}
+            complete(self.server, f"{SCRATCH}/socket", self.rows)
+            between = cpu(self.server)
+            steps["compared"] = step("")
         used, began = steps["served"][1] - steps["ready"][1], steps["served"][0]
         restore = {"seconds": began, "cpu": used}
         compared = {"seconds": steps["compared"][0], "cpu": used + steps["compared"][1] - between}
@@ -97,11 +107,28 @@ class Ours:
             print(f"{NAME}: {what}: {one['seconds']:.1f} s, {one['cpu']:.1f} CPU s", flush=True)
         return {"restore": restore, "compared": compared}
 
-    def _step(self, process, line):
+    @contextlib.contextmanager
+    def _running(self, server, program):
+        """Run ``program`` (str) on ``server`` meanwhile; yield what lets it go on: line -> (seconds, CPU seconds)."""
+        for name in ("utils", "modules"):
+            folder = ["tar", "-C", str(ROOT / f"_{name}"), "-c", "."]
+            podman.unpack(server, f"{CODE}/{name}", subprocess.run(folder, capture_output=True, check=True).stdout)
+        run(server, f"chmod 0711 {FOLDER}; sync")
+        argv = podman.inside(server, "/opt/salt/bin/python", "-c", program, interactive=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(argv, **pipes) as process:
+            try:
+                yield lambda line: self._step(server, process, line)
+            finally:
+                process.stdin.close()
+                process.wait(60)
+                run(server, f"rm -rf {SCRATCH} {FOLDER}/backup {CODE}; rmdir --ignore-fail-on-non-empty {FOLDER}")
+
+    def _step(self, server, process, line):
         """(seconds that the program tells, CPU seconds of the server) once it has done what ``line`` begins."""
         process.stdin.write(line + "\n")
         process.stdin.flush()
         said = process.stdout.readline()
         if not said:
-            raise SystemExit(f"{self.server}: restore: {process.stderr.read().strip().splitlines()[-1][:300]}")
-        return json.loads(said)[1], cpu(self.server)
+            raise SystemExit(f"{server}: {process.stderr.read().strip().splitlines()[-1][:300]}")
+        return json.loads(said)[1], cpu(server)

@@ -14,6 +14,7 @@ processors are shared with the whole fleet; the ratios are what counts.
   copy is compressed, encrypted, and put into the lab's S3. Restored is as `insync.backup_restore` does, with its own
   functions, into a folder of its own: fetched, decrypted, unpacked, prepared, until a server serves it. Compared: until
   every table is checked and every row compared with the manifest too, without which the verb puts nothing in place.
+  Verified is by `insync.backup_verify` on another server, which does all that, and replays the binary logs.
 - automysqlbackup: Debian's package with Debian's settings, which are dumps by gzip; restored by `zcat | mariadb`.
 - mariadb-dump, zstd: `--single-transaction`, `zstd -3`; restored by `zstd -d | mariadb`.
 - mydumper: Debian's, 2 threads, compressed; restored by myloader, 2 threads.
@@ -77,7 +78,7 @@ def _wanted(found, commits):
         *rows,
         ["CPU of a verification, over CPU of the backup", f"at most {VERIFY}x", f"{_told(verify, 2)}x",
          "reached" if statistics.median(verify) <= VERIFY else "**not reached**"],
-        [f"commits a second of 8 writers: semi-synchronous {each[0]}, over asynchronous {each[1]}",
+        [f"commits a second of 8 writers, in {len(commits)} turns: semi-synchronous {each[0]}, over asynchronous {each[1]}",
          f"at least {COMMITS}x", f"{_told(kept, 2)}x", _judged(kept, COMMITS)],
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from tests.fleet.writers import writing
 # It would turn it on again at once; its heartbeat rests meanwhile.
 GUARD = "systemctl kill --signal={} mariadb-primary"
 SWITCH = "SET GLOBAL rpl_semi_sync_master_enabled = {}"
-SECONDS, SETTLED = 8, 1
+SECONDS, SETTLED = 6, 1
 
 
 def rounds(fleet, primary, count):
