@@ -73,12 +73,13 @@ def _wanted(found, commits):
         for who in DUMPS
     ]
     rows = [[name, wanted, f"{_told(values)}x", _judged(values, least)] for name, wanted, values, least in restores]
-    each = [_told([one[how] for one in commits], 0) for how in ("on", "off")]
+    on, off = (_told([one[how] for one in commits], 0) for how in ("on", "off"))
+    turns = f"commits a second of 8 writers, in {len(commits)} turns"
     return [
         *rows,
         ["CPU of a verification, over CPU of the backup", f"at most {VERIFY}x", f"{_told(verify, 2)}x",
          "reached" if statistics.median(verify) <= VERIFY else "**not reached**"],
-        [f"commits a second of 8 writers, in {len(commits)} turns: semi-synchronous {each[0]}, over asynchronous {each[1]}",
+        [f"{turns}: semi-synchronous {on}, over asynchronous {off}",
          f"at least {COMMITS}x", f"{_told(kept, 2)}x", _judged(kept, COMMITS)],
     ]  # fmt: skip
 
