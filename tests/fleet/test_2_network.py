@@ -9,13 +9,12 @@ import pytest
 
 from tests.fleet.conftest import INVENTORY, SERVERS
 
+pytestmark = pytest.mark.alone
 FLOWS = insync_inventory.flows(INVENTORY)
 PORTS = sorted({service["port"] for service in INVENTORY["services"].values()})
 
 PROBE = """
 import asyncio, json, sys
-
-pytestmark = pytest.mark.alone
 
 async def probe(address, port):
     try:
