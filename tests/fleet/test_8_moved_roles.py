@@ -61,8 +61,10 @@ CONFFILES = """
   apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
     xargs -r dpkg-query --show --showformat='${Conffiles}\\n' | sed -n 's/^ \\([^ ]*\\).*/\\1/p'
 """
-# What scripts of Debian's packages, and certbot itself, made beside their settings.
+# What scripts of Debian's packages, and certbot itself, made beside their settings; and the first look for updates,
+# which a timer may begin in the middle of all this.
 SCRIPTS = (
+    "/etc/apt/sources.list",
     "/etc/letsencrypt/renewal-hooks",
     "/etc/mercurial/hgrc.d/hgext.rc",
     "/etc/systemd/system/sockets.target.wants",
@@ -70,7 +72,7 @@ SCRIPTS = (
     "/var/lib/ucf",
     "/var/www",
 )
-LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn")
+LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn", "/var/log/unattended-upgrades")
 NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
 
 
