@@ -160,8 +160,7 @@ def test_what_salt_takes_for_an_option_is_refused_and_not_lost(fleet):
 
 def test_the_second_is_refused_at_once_and_told_who_is_at_it(fleet):
     with strict(fleet):
-        with Begun(fleet, "insync.restart_web") as first:
-            first.reached("look")
+        with Begun(fleet, "insync.restart_web") as first, first.held_in("look"):
             assert "insync.restart_web is running, by salt, since " in refused(fleet, "insync.restart_web")
         assert first.code == 0, first.said
 
