@@ -61,13 +61,14 @@ CONFFILES = """
   apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
     xargs -r dpkg-query --show --showformat='${Conffiles}\\n' | sed -n 's/^ \\([^ ]*\\).*/\\1/p'
 """
-# What scripts of Debian's packages, and certbot itself, made beside their settings; and the first look for updates,
-# which a timer may begin in the middle of all this.
+# What scripts of Debian's packages, and certbot itself, made beside their settings; the first look for updates, which
+# a timer may begin in the middle of all this; and what the first login after a boot leaves.
 SCRIPTS = (
     "/etc/apt/sources.list",
     "/etc/letsencrypt/renewal-hooks",
     "/etc/mercurial/hgrc.d/hgext.rc",
     "/etc/systemd/system/sockets.target.wants",
+    "/run/motd.dynamic",
     "/var/lib/letsencrypt",
     "/var/lib/ucf",
     "/var/www",
