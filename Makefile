@@ -8,6 +8,8 @@ PYTHON := .venv/bin/python
 PLAIN := python3
 TIERS := inventory lint compile unit functional integration
 tests = $(wildcard $(1:%=tests/%))
+# Two lanes, see tests/lanes.py.
+LANES := -n 2
 
 .PHONY: help fleet test drills check rebuild down stop shell world salt docs diff lock
 
@@ -24,11 +26,11 @@ rebuild: ## lose a server, and bring it back from a bare droplet and its backups
 
 check: ## every test that needs no containers
 	@lab/setup check
-	@$(PYTHON) -m pytest $(call tests,$(TIERS))
+	@$(PYTHON) -m pytest $(LANES) $(call tests,$(TIERS))
 
 test: ## every test, the fleet's last
 	@lab/setup fleet
-	@$(PYTHON) -m pytest $(call tests,$(TIERS) fleet)
+	@$(PYTHON) -m pytest $(LANES) $(call tests,$(TIERS) fleet)
 
 drills: ## the drills at full size, which takes some hours; their figures go to docs/*drills.md
 	@lab/setup fleet

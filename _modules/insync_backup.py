@@ -52,12 +52,14 @@ def backup(*, kind="", test=False, **kwargs):
     Back up what this server keeps, encrypted, into its bucket.
 
     kind (str): on a replica physical (which it is if left out), a copy of the files; logical, dumps by automysqlbackup;
-        binlogs, the binary logs that are closed and not there yet, after the current one was closed. On every server
-        one kind of its data, by its name in pillar/role/, or ``data`` (which it is elsewhere): all of them.
+        binlogs, the binary logs that are closed and not there yet, after the current one was closed; before them a
+        physical one where the newest was made of another server or of other data: logs have to go on from it. On every
+        server one kind of its data, by its name in pillar/role/, or ``data`` (which it is elsewhere): all of them.
     test (bool): only look whether a backup could be made.
 
     Returns a dict: kind, bucket, and id, gtid, bytes, tables, rows, seconds; of binary logs logs (those that were
-    put) and until (the position up to which all is there); of data, kind by kind, snapshot, bytes, added, seconds.
+    put), until (the position up to which all is there) and physical (the id of the one that was made before them, None
+    if none was wanted); of data, kind by kind, snapshot, bytes, added, seconds.
     Raises CommandExecutionError saying why there is none: this server is no replica, or a stale one; the disk is full;
     the bucket refuses it; there is no consistent copy. What was there before is untouched.
 
@@ -80,14 +82,22 @@ def backup(*, kind="", test=False, **kwargs):
     # Of what is done all day long there is no history.
     often = kind == insync_db_archive.LOGS
     wait = _PATIENCE if often else 0
+    begun = _beginning(bucket) if often and not test else None
     run = insync_verb.called(insync_db.AREA, "insync.backup", kwargs, __grains__["id"], test or often, wait)
     with run as (journal, done), insync_mariadb.local(seconds=30) as query:
         insync_db_backup.healthy(query, insync_db_status.declared(pillar))
         if test:
             return {"kind": kind, "bucket": bucket.name, "there": len(bucket.list(f"{kind}/"))}
-        make = _logs if kind == insync_db_archive.LOGS else _whole
-        done |= make(kind, query, bucket, keys, journal)
+        make = _logs if often else _whole
+        done |= make(kind, query, bucket, keys, journal) | ({"physical": begun} if often else {})
         return dict(done)
+
+
+def _beginning(bucket):
+    """The id of the backup that binary logs can go on from, if it had to be made: after a switch, or on new data."""
+    if insync_db_archive.leads_on(bucket, __grains__["id"], _lineage()):
+        return None
+    return backup(kind=insync_db_archive.PHYSICAL)["id"]
 
 
 def _data(pillar, kind, told, test):
@@ -111,6 +121,10 @@ def _whole(kind, query, bucket, keys, journal):
             else:
                 file, facts = insync_db_backup.logical(query, spool, keys, before.get("dumps"))
         facts |= {"server": __grains__["id"], "lineage": _lineage()}
+        if kind == insync_db_archive.PHYSICAL:
+            # Those who restore it go on from it: the log in which it was made is there before it is.
+            with journal.phase("logs", bucket.name):
+                _put_logs(query, bucket, keys)
         with journal.phase("upload", bucket.name):
             found = insync_db_archive.put(bucket, kind, backup, file, facts)
     told = {key: found[key] for key in ("id", "gtid", "bytes")}
@@ -126,24 +140,28 @@ def _whole(kind, query, bucket, keys, journal):
 
 
 def _logs(kind, query, bucket, keys, journal):
-    server, lineage = __grains__["id"], _lineage()
-    there = insync_db_archive.logs(bucket).get((server, lineage), {})
-    with journal.phase("logs", bucket.name):
-        names = insync_db_backup.closed_logs(query)
-        missing = [name for name in names if int(name.rpartition(".")[2]) not in there]
-        with insync_db_backup.spooled(0):
-            for name in missing:
-                file = insync_db_backup.pack_log(insync_mariadb.DATA / name, insync_db_backup.SPOOL, keys)
-                meta = {"begins": insync_db_backup.log_begins(query, name)}
-                bucket.put_new(insync_db_archive.log_key(server, lineage, name), file, meta=meta)
-                file.unlink()
-    numbers = {*there, *(int(name.rpartition(".")[2]) for name in names)}
+    with journal.phase("logs", bucket.name), insync_db_backup.spooled(0):
+        missing, numbers = _put_logs(query, bucket, keys)
     if gaps := insync_db_archive.gaps(numbers):
         reason = f"binary logs are missing in {bucket.name}: {gaps}"
         raise insync_db_archive.ArchiveError(f"{reason}; nobody gets beyond them but by a new backup")
     until = insync_db_backup.log_begins(query, query("SHOW MASTER STATUS")[0][0])
     insync_db_record.note(kind, {"until": until})
     return {"kind": kind, "bucket": bucket.name, "logs": missing, "until": until}
+
+
+def _put_logs(query, bucket, keys):
+    """Put the closed binary logs that are not there yet; return their names, and the numbers of all that there are."""
+    server, lineage = __grains__["id"], _lineage()
+    there = insync_db_archive.logs(bucket).get((server, lineage), {})
+    numbers = {int(name.rpartition(".")[2]): name for name in insync_db_backup.closed_logs(query)}
+    missing = [name for number, name in numbers.items() if number not in there]
+    for name in missing:
+        file = insync_db_backup.pack_log(insync_mariadb.DATA / name, insync_db_backup.SPOOL, keys)
+        meta = {"begins": insync_db_backup.log_begins(query, name)}
+        bucket.put_new(insync_db_archive.log_key(server, lineage, name), file, meta=meta)
+        file.unlink()
+    return missing, {*there, *numbers}
 
 
 def _lineage():

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 import insync_bugsink
+import insync_pending
 import insync_systemd
 import insync_venv
 from salt.exceptions import CommandExecutionError, SaltException
@@ -103,6 +104,9 @@ def provisioned(name, data, settings, script, admin, password, token, team, proj
             fresh = {f"project {project}": {"old": "absent", "new": "present"} for project in projects}
             return {**ret, "changes": fresh, "result": None, "comment": "would be made"}
         changes = insync_bugsink.provision(bugsink, name, script, {**wanted, "test": __opts__["test"]})
+    except insync_bugsink.CommandError as exc:
+        run = (__opts__["test"], __low__, __lowstate__, __running__)
+        return {**ret, **insync_pending.failure(f"{name}: {exc}", *run)}
     except _FAILURES as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     if changes and __opts__["test"]:

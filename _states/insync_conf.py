@@ -58,7 +58,7 @@ def loaded(name, declared, command, environment, numbers=None, current_versions=
                 return {**ret, "changes": changes, "result": None, "comment": f"{name}: would be loaded"}
             done = jt.load(values)
     except insync_jt.NotYet as exc:
-        # In test mode a run would start it, and write our token, first.
+        # In test mode a run would install jt, start the server, and write our token, first.
         return {**ret, "result": None if __opts__["test"] else False, "comment": f"{name}: {exc}"}
     except _ERRORS as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
@@ -68,7 +68,6 @@ def loaded(name, declared, command, environment, numbers=None, current_versions=
 def _planned(program, jt, values):
     """{"added": [...], "updated": [...]}, without what is empty."""
     if __opts__["test"] and not os.path.exists(program):
-        # The run installs jt first, and finds a conf server without any value.
-        return {"added": sorted(values)}
+        raise insync_jt.NotYet(f"there is no {program} yet; what differs is seen once it is installed")
     planned = jt.load(values, dry_run=True)
     return {key: planned[key] for key in ("added", "updated") if planned[key]}

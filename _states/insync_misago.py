@@ -7,6 +7,7 @@ import os
 import pathlib
 
 import insync_misago
+import insync_pending
 import insync_postgresql
 import insync_systemd
 import insync_venv
@@ -64,6 +65,8 @@ def released(name, lock, index, ca, data, settings, database, units):
         insync_misago.collect_static(misago, home)
         insync_misago.upgrade(misago, home, link, units)
         _remove_others(link, {new, old})
+    except insync_postgresql.DatabaseError as exc:
+        return {**ret, **_failure(f"{name}: {exc}")}
     except _FAILURES as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     return {**ret, "changes": changes}
@@ -100,11 +103,17 @@ def provisioned(name, data, settings, database, script, admin, password, values)
             fresh = {f"administrator {admin['name']}": {"old": "absent", "new": "present"}}
             return {**ret, "changes": fresh, "result": None, "comment": "would be made"}
         changes = insync_misago.provision(misago, name, script, wanted)
+    except (insync_misago.MisagoError, insync_postgresql.DatabaseError) as exc:
+        return {**ret, **_failure(f"{name}: {exc}")}
     except _FAILURES as exc:
         return {**ret, "result": False, "comment": f"{name}: {exc}"}
     if changes and __opts__["test"]:
         return {**ret, "changes": changes, "result": None, "comment": "would be changed"}
     return {**ret, "changes": changes}
+
+
+def _failure(reason):
+    return insync_pending.failure(reason, __opts__["test"], __low__, __lowstate__, __running__)
 
 
 def _served(lock):

@@ -49,7 +49,11 @@ def problems(roots, inventory):
 
 
 def _kinds(roots, inventory, host):
-    return insync_data_declared.kinds(insync_data_declared.of_roles(roots, insync_inventory.roles_of(inventory, host)))
+    environment = insync_inventory.environment_of(inventory, host)
+    there = [one for one in inventory["hosts"] if insync_inventory.environment_of(inventory, one) == environment]
+    played = {role for one in there for role in insync_inventory.roles_of(inventory, one)}
+    declared = insync_data_declared.of_roles(roots, insync_inventory.roles_of(inventory, host))
+    return insync_data_declared.kinds(declared, played)
 
 
 def _of(roots, host):

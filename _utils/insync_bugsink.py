@@ -20,6 +20,10 @@ class BugsinkError(ValueError):
     """Bugsink's commands or its databases refuse; the message is one line that says why."""
 
 
+class CommandError(BugsinkError):
+    """One of Bugsink's commands ends badly, or is not there."""
+
+
 _FAILURES = (BugsinkError, insync_systemd.UnitError, OSError)
 
 
@@ -39,7 +43,7 @@ class Bugsink:
 
         databases (pathlib.Path): the folder whose databases are used, instead of those in service.
         stdin (str): what it reads; secrets come in here, never in arguments.
-        Raises BugsinkError with the last line that it says.
+        Raises CommandError with the last line that it says.
         """
         environment = [f"PYTHONPATH={self.settings}", "DJANGO_SETTINGS_MODULE=bugsink_conf", "PYTHONWARNINGS=ignore"]
         environment += ["PYTHONDONTWRITEBYTECODE=1", f"BUGSINK_DATABASES={databases or self.data}"]
@@ -48,12 +52,12 @@ class Bugsink:
         try:
             done = subprocess.run(command, timeout=SECONDS, check=False, **options)
         except subprocess.TimeoutExpired as exc:
-            raise BugsinkError(f"{command[-1]}: no end after {SECONDS} s") from exc
+            raise CommandError(f"{command[-1]}: no end after {SECONDS} s") from exc
         except OSError as exc:
-            raise BugsinkError(f"{exc.filename}: {exc.strerror}") from exc
+            raise CommandError(f"{exc.filename}: {exc.strerror}") from exc
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines() or ["no reason is told"]
-            raise BugsinkError(said[-1][:300])
+            raise CommandError(said[-1][:300])
         return done.stdout
 
     def migrated_copy(self, program, script):

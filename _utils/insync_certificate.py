@@ -4,6 +4,7 @@ import datetime
 import re
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -11,6 +12,8 @@ from cryptography.x509.oid import NameOID
 # As certbot's own timer has it. One that lives for less than 90 days is good until a third of its time is left.
 RENEW_DAYS = 30
 _SELF_SIGNED_DAYS = 3650
+# The files of a certificate, as certbot names them.
+KINDS = ("cert", "privkey", "chain", "fullchain")
 # What certbot's plugins have as the default: a renewal notes no option that is like it.
 _PLUGINS_DEFAULTS = {"dns-digitalocean-propagation-seconds": "10", "dns-rfc2136-propagation-seconds": "60"}
 # Lines of certbot that say nothing about what went wrong.
@@ -48,6 +51,16 @@ def self_signed(names, now):
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate.public_bytes(serialization.Encoding.PEM) + private
+
+
+def complete(pem):
+    """Whether ``pem`` (bytes) has a certificate, its chain may follow, and the certificate's key: a server takes it."""
+    try:
+        certificate, *_ = x509.load_pem_x509_certificates(pem)
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return key.public_key() == certificate.public_key()
 
 
 def why_order(pem, names, now):
@@ -89,25 +102,70 @@ def way(port=None, dns=None):
     return {"authenticator": plugin, **{f"{plugin}-{option}": value for option, value in options.items()}}
 
 
+def renewal(lineage, archive, account, server, options):
+    """
+    Return what certbot notes for a renewal (str).
+
+    lineage, archive (pathlib.Path): where the certificate's links are, and what they lead to. account (str): at the CA.
+    server (str): the URL of the CA's directory. options (dict): as ``way`` returns it.
+    """
+    files = {"archive_dir": archive, **{kind: lineage / f"{kind}.pem" for kind in KINDS}}
+    return with_options(
+        "\n".join(f"{name} = {path}" for name, path in files.items())
+        + f"\n\n[renewalparams]\naccount = {account}\nkey_type = ecdsa\nserver = {server}\n",
+        options,
+    )
+
+
+def noted(renewal):
+    """
+    Return what certbot has noted for a renewal (dict of str), {} if that is not whole, as after a power cut.
+
+    renewal (str): the file.
+    """
+    lines = [line.strip() for line in renewal.splitlines()]
+    settings = [line.partition("=") for line in lines if line and not line.startswith(("#", "["))]
+    found = {name.strip(): value.strip() for name, _, value in settings}
+    whole = "[renewalparams]" in lines and {*KINDS, "server"} <= found.keys()
+    return found if whole and all(equals for _, equals, _ in settings) else {}
+
+
 def why_not_renewed(renewal, server, options):
     """
-    Return why certbot's timer would not renew the certificate as declared (str), or "".
+    Return why only an order leads to renewals as they are declared (str), or "".
 
     renewal (str): what certbot has noted for its renewal. server (str): the URL of the CA's directory.
     options (dict): as ``way`` returns it.
     """
-    noted = dict(line.split(" = ", 1) for line in renewal.splitlines() if " = " in line)
-    if "server" not in noted:
+    found = noted(renewal)
+    if not found:
         return "it is not noted how the current one would be renewed"
-    if noted["server"] != server:
+    if found["server"] != server:
         return "the current one is from another CA"
-    for option, value in options.items():
-        # As it names them in there: http01_port, dns_rfc2136_credentials.
-        name = option.replace("http-01", "http01").replace("-", "_") if option != "authenticator" else option
-        found = noted.get(name, _PLUGINS_DEFAULTS.get(option))
-        if found != value:
-            return f"the current one would be renewed with {option} {found}, not {value}"
-    return ""
+    used, wanted = found.get("authenticator"), options["authenticator"]
+    # Whether the other one leads to a certificate, an order shows.
+    return f"the current one would be renewed with authenticator {used}, not {wanted}" if used != wanted else ""
+
+
+def differences(renewal, options):
+    """Return the options that certbot has noted otherwise for the renewal: {option: {old, new}}, all str."""
+    found = noted(renewal)
+    values = {option: found.get(_as_noted(option), _PLUGINS_DEFAULTS.get(option)) for option in options}
+    return {option: {"old": values[option], "new": new} for option, new in options.items() if values[option] != new}
+
+
+def with_options(renewal, options):
+    """Return ``renewal`` (str), what certbot has noted, with ``options`` (as ``way`` returns it) instead of its own."""
+    new = {_as_noted(option): value for option, value in options.items()}
+    lines = [line.strip() for line in renewal.splitlines() if line.partition("=")[0].strip() not in new]
+    begin = lines.index("[renewalparams]") + 1
+    lines[begin:begin] = [f"{name} = {value}" for name, value in new.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _as_noted(option):
+    """Certbot's names in there: http01_port, dns_rfc2136_credentials."""
+    return option.replace("http-01", "http01").replace("-", "_")
 
 
 def _names(certificate):

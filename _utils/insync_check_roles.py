@@ -152,7 +152,7 @@ def _engine(roots, inventory, host):
 
 
 def _publish(roots, inventory, host):
-    """What is to be published where nobody may do so would fail the highstate, or be refused by the index."""
+    """What is to be published where CI may not do so would fail the highstate, or be refused by the index."""
     for role in (role for role in CI if role in insync_inventory.roles_of(inventory, host)):
         ci = tunables(roots, inventory, host)["ci"]
         where = f"{insync_settings.FILE}: {role}.ci"
@@ -160,8 +160,18 @@ def _publish(roots, inventory, host):
             yield f"{where}.secrets.upload: '{role}' may not publish"
         reason = f"'{role}' may not publish" if role == TESTING else f"without {role}.ci.secrets.upload nothing can be"
         if role == TESTING or "upload" not in ci["secrets"]:
-            published = [name for name, project in ci["projects"].items() if "publish" in _mapping(project)]
-            yield from (f"{where}.projects.{name}.publish: {reason}" for name in published)
+            yield from (f"{where}.projects.{name}.publish: {reason}" for name in _published(ci))
+            continue
+        indexes = _devpi(roots, inventory, host).get("indexes", {})
+        for name, index in _published(ci).items() if indexes else ():
+            if ci["upload_user"] not in indexes.get(index, {}).get("uploaders", ()):
+                reason = f"'{ci['upload_user']}' may not upload to '{index}'; see devpi.indexes"
+                yield f"{where}.projects.{name}.publish: {reason} in pillar/role/{INDEX}.sls"
+
+
+def _published(ci):
+    """{project: the index that gets it}."""
+    return {name: project["publish"] for name, project in ci["projects"].items() if "publish" in _mapping(project)}
 
 
 def _packages(roots, inventory, host):
@@ -172,19 +182,19 @@ def _packages(roots, inventory, host):
     for name, project in said["ci"]["projects"].items() if builds else ():
         if "publish" in _mapping(project):
             named[f"ci.projects.{name}.package"] = project.get("package")
-    prefixes = _reserved(roots, inventory, host) if named else ()
+    reserved = _devpi(roots, inventory, host).get("reserved_prefixes", ()) if named else ()
+    prefixes = tuple(_normal(prefix) for prefix in reserved)
     for where, package in named.items() if prefixes else ():
         if not _normal(package).startswith(prefixes):
             reason = f"'{package}' is no name of ours for the package index; those begin with {' or '.join(prefixes)}"
             yield f"pillar of {host}: {where}: {reason}"
 
 
-def _reserved(roots, inventory, host):
-    """What names of packages begin with on the index that ``host`` installs from; () if there is none."""
+def _devpi(roots, inventory, host):
+    """The tunables (dict) of the package index that ``host`` knows; {} if there is none."""
     seen = insync_inventory.seen_from(inventory, insync_inventory.environment_of(inventory, host))
     found = insync_inventory.hosts_with(seen, INDEX)
-    declared = tunables(roots, inventory, found[0])["devpi"]["reserved_prefixes"] if found else ()
-    return tuple(_normal(prefix) for prefix in declared)
+    return tunables(roots, inventory, found[0])["devpi"] if found else {}
 
 
 def _normal(name):

@@ -33,7 +33,8 @@ def of_server(pillar, server):
 
     Raises DataError if it has nothing to back up.
     """
-    there = insync_data_declared.kinds(pillar["backup"], pillar)
+    # Of another server's role it matters only where that is a client of this one.
+    there = insync_data_declared.kinds(pillar["backup"], {*pillar["roles"], *pillar["clients"]}, pillar)
     if not there:
         raise DataError("this server has no data to back up, as far as is declared")
     where, secrets = pillar["backup_store"], pillar["secrets"]["backup"]

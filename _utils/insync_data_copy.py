@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 
+import insync_mariadb_copy
 import insync_postgresql
 
 SECONDS = 3600
@@ -33,10 +34,11 @@ def copy(declared, folder):
     """
     Copy all of ``declared`` that cannot be read while it is written, into the new ``folder`` (pathlib.Path).
 
-    declared (dict): files, exclude, hg, postgresql, redis, sqlite and units, as the role says.
+    declared (dict): files, exclude, hg, mariadb, postgresql, redis, sqlite and units, as the role says.
 
-    Returns what there is to restore (dict: sqlite, postgresql, redis, hg, files, exclude, users, groups), with sums of
-    what was copied; ``files`` are read in their place. Raises CopyError or insync_postgresql.DatabaseError.
+    Returns what there is to restore (dict: sqlite, mariadb, postgresql, redis, hg, files, exclude, users, groups), with
+    sums of what was copied; ``files`` are read in their place. Raises CopyError, insync_postgresql.DatabaseError or
+    insync_mariadb.DatabaseError.
     """
     folder.mkdir(mode=0o700, parents=True)
     # Databases first: the files that they tell of were there before, and stay.
@@ -44,6 +46,7 @@ def copy(declared, folder):
         "sqlite": [
             _sqlite(path, folder / f"sqlite-{number}") for number, path in enumerate(declared.get("sqlite", []))
         ],
+        "mariadb": _mariadb(declared["mariadb"], folder / "mariadb.sql") if "mariadb" in declared else {},
         "postgresql": _postgresql(declared["postgresql"], folder / "postgresql") if "postgresql" in declared else {},
         "redis": _redis(declared["redis"], folder / "redis") if "redis" in declared else {},
         "hg": _hg(declared["hg"], folder / "hg") if "hg" in declared else {},
@@ -83,6 +86,11 @@ def check_sqlite(file, name):
         raise CopyError(f"{name}: {exc}") from exc
     if said != "ok":
         raise CopyError(f"{name}: the database is damaged: {' '.join(said.split())[:200]}")
+
+
+def _mariadb(databases, target):
+    insync_mariadb_copy.dump(databases, target)
+    return {"databases": databases, "file": target.name, "sha256": sha256(target)}
 
 
 def _postgresql(database, target):

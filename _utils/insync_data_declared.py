@@ -6,9 +6,9 @@ import insync_site
 
 KEY = "backup"
 # What can be said of one kind of data, beside `none`.
-ENGINES = ("files", "hg", "postgresql", "redis", "sqlite")
-MORE = ("after", "exclude", "units", "when")
-_TEXTS = ("hg", "postgresql", "redis")
+ENGINES = ("files", "hg", "mariadb", "postgresql", "redis", "sqlite")
+MORE = ("after", "exclude", "units", "unless", "when")
+_TEXTS = ("hg", "postgresql", "redis", "unless")
 
 
 def of_roles(roots, roles):
@@ -31,13 +31,14 @@ def of_roles(roots, roles):
     return found
 
 
-def kinds(declared, pillar=None):
+def kinds(declared, roles, pillar=None):
     """
     Return what of ``declared`` (dict: kind -> how) is to be backed up.
 
-    pillar (dict): the server's; without it what depends on it counts as well.
+    roles (collection of str): those that the servers of its environment play. pillar (dict): the server's; without it
+    what depends on it counts as well.
     """
-    data = {kind: what for kind, what in declared.items() if "none" not in what}
+    data = {kind: what for kind, what in declared.items() if "none" not in what and what.get("unless") not in roles}
     return data if pillar is None else {kind: what for kind, what in data.items() if _applies(what, pillar)}
 
 
@@ -59,6 +60,8 @@ def _problem(what):
             return f"'{key}' is not one of none, {', '.join((*ENGINES, *MORE))}"
         if not isinstance(value, str if key in _TEXTS else list) or not value:
             return f"{key}: is not {'a text' if key in _TEXTS else 'a list with something in it'}"
+        if key == "mariadb" and "postgresql" in what:
+            return "mariadb and postgresql: a restore exchanges one of them; let each be a kind of its own"
         if key == "when" and len(value) != 3:
             return "when: is not a key of the pillar, a key in it, and a value"
         relative = [path for path in ([value] if key in ("hg", "redis") else value) if not path.startswith("/")]

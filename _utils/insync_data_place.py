@@ -5,19 +5,23 @@ import pathlib
 import shutil
 
 import insync_data_copy
+import insync_mariadb
+import insync_mariadb_copy
 import insync_postgresql
 
 
 def occupied(found):
     """Return where data is already (list of str) of what ``found`` (dict, from insync_data_copy.copy) lists."""
     there = [str(target) for _, target in _moves(found, pathlib.Path("/"), pathlib.Path("/")) if _full(target)]
-    return there + [f"postgresql:{name}" for name in _databases(found) if _tables(name)]
+    there += [f"postgresql:{name}" for name in _databases(found) if _tables(name)]
+    return there + [f"mariadb:{name}" for name in insync_mariadb_copy.filled(_of_mariadb(found))]
 
 
 def targets(found):
     """Return where all of it goes (list of str)."""
     moves = [str(target) for _, target in _moves(found, pathlib.Path("/"), pathlib.Path("/"))]
-    return moves + [f"postgresql:{name}" for name in _databases(found)]
+    databases = [f"postgresql:{name}" for name in _databases(found)]
+    return moves + databases + [f"mariadb:{name}" for name in _of_mariadb(found)]
 
 
 def check(found, copied, root):
@@ -27,7 +31,8 @@ def check(found, copied, root):
     found (dict): as insync_data_copy.copy returned it. copied, root (pathlib.Path): where the copies are, and what was
     read in its place.
     """
-    for item in [*found["sqlite"], *([found["postgresql"]] if found["postgresql"] else [])]:
+    mariadb = [found["mariadb"]] if _of_mariadb(found) else []
+    for item in [*found["sqlite"], *mariadb, *([found["postgresql"]] if found["postgresql"] else [])]:
         _same(copied / item["file"], item["sha256"])
     for item in found["sqlite"]:
         insync_data_copy.check_sqlite(copied / item["file"], item["path"])
@@ -66,13 +71,15 @@ def put(found, copied, root, stamp):
                 target.parent.chmod(0o755)
             done.append(target)
             shutil.move(source, target)
+        if _of_mariadb(found):
+            aside |= _loaded(found["mariadb"], copied, stamp)
         for database in _databases(found):
             new, pairs = f"{database}_{stamp}_new", []
             if insync_postgresql.has(database):
                 aside[f"postgresql:{database}"] = f"postgresql:{database}_{stamp}"
                 pairs = [(database, f"{database}_{stamp}")]
             insync_postgresql.rename(*pairs, (new, database))
-    except (OSError, insync_data_copy.CopyError, insync_postgresql.DatabaseError):
+    except (OSError, insync_data_copy.CopyError, insync_postgresql.DatabaseError, insync_mariadb.DatabaseError):
         _undo(found, aside, done, stamp)
         raise
     return aside
@@ -83,10 +90,21 @@ def _undo(found, aside, done, stamp):
         if os.path.lexists(target):
             shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink()
     for there, moved in aside.items():
-        if not there.startswith("postgresql:"):
+        if not there.startswith(("postgresql:", "mariadb:")):
             os.rename(moved, there)
     for database in _databases(found):
         insync_postgresql.drop(f"{database}_{stamp}_new")
+
+
+def _loaded(wanted, copied, stamp):
+    """Load the dump; return what was moved aside for it. Where that fails, all of MariaDB is as it was before."""
+    moved = insync_mariadb_copy.move(wanted["databases"], stamp)
+    try:
+        insync_mariadb_copy.load(copied / wanted["file"])
+    except insync_mariadb.DatabaseError:
+        insync_mariadb_copy.back(wanted["databases"], moved)
+        raise
+    return {f"mariadb:{name}": f"mariadb:{new}" for name, new in moved.items()}
 
 
 def _fill(new, owner, file):
@@ -109,6 +127,11 @@ def _moves(found, copied, root):
 
 def _databases(found):
     return [found["postgresql"]["database"]] if found["postgresql"] else []
+
+
+def _of_mariadb(found):
+    # Backups from before there was this engine do not name it.
+    return found["mariadb"]["databases"] if found.get("mariadb") else []
 
 
 def _tables(database):

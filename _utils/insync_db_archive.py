@@ -93,6 +93,20 @@ def manifest(bucket, kind, backup):
     return found
 
 
+def leads_on(bucket, server, lineage):
+    """
+    Whether the newest physical backup is one from which the binary logs of ``server`` on ``lineage`` (str) go on.
+
+    bucket (insync_store.Store). One that cannot be read leads nowhere.
+    """
+    newest = ids(bucket, PHYSICAL)[:1]
+    try:
+        found = [manifest(bucket, PHYSICAL, one) for one in newest]
+    except ArchiveError:
+        return False
+    return [(one.get("server"), one.get("lineage")) for one in found] == [(server, lineage)]
+
+
 def verified(bucket, backup):
     """Return what the verification of the backup with that id (str) said (dict), None if there was none."""
     there = bucket.get(f"{VERIFIED}/{backup}.json")

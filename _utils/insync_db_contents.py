@@ -42,13 +42,18 @@ def read(query):
     Raises insync_mariadb.DatabaseError, also for a table that is damaged.
     """
     query("SET SESSION group_concat_max_len = 16777216")
-    tables = {f"{schema}.{table}": _table(query, schema, table) for schema, table in query(_TABLES)}
+    found = {f"{schema}.{table}": _table(query, schema, table) for schema, table in tables(query)}
     objects = {kind: {name: _digest(text) for name, text in query(wanted)} for kind, wanted in _OBJECTS.items()}
-    return {"tables": tables, "objects": objects}
+    return {"tables": found, "objects": objects}
+
+
+def tables(query):
+    """Return the tables (list of (database, table)) of the server of ``query``, but for the server's own."""
+    return query(_TABLES)
 
 
 def _table(query, schema, table):
-    name = f"{_quoted(schema)}.{_quoted(table)}"
+    name = f"{quoted(schema)}.{quoted(table)}"
     # A percent sign of the name is none for values.
     ((_, checksum),) = query(f"CHECKSUM TABLE {name} EXTENDED")
     if checksum is None:
@@ -56,7 +61,8 @@ def _table(query, schema, table):
     return {"rows": query.value(f"SELECT COUNT(*) FROM {name}"), "checksum": int(checksum)}
 
 
-def _quoted(name):
+def quoted(name):
+    """Return ``name`` (str) of a database or table as SQL takes it."""
     return "`" + name.replace("`", "``") + "`"
 
 

@@ -31,6 +31,21 @@ def later(one, other):
     return other if any(number > first.get(domain, 0) for domain, number in second.items()) else one
 
 
+def ahead(position, reached):
+    """
+    Return the GTIDs (list of str) of ``position`` that come after ``reached``, another position of one history.
+
+    Numbers go on in a domain whoever writes there: once a server has taken over, the last of the one before is part of
+    all that it has written, even if ``reached`` does not name it, as @@gtid_slave_pos does not. Raises GtidError.
+    """
+    ends = _ends(reached)
+    return [
+        f"{domain}-{server}-{number}"
+        for (domain, server), number in sorted(parse(position).items())
+        if ends.get(domain, 0) < number
+    ]
+
+
 def _ends(position):
     found = {}
     for (domain, _), number in parse(position).items():

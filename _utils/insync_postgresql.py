@@ -1,9 +1,12 @@
 """PostgreSQL on this server, by its unix socket, as its own administrator."""
 
+import pathlib
 import shutil
 import subprocess
 
 SECONDS = 600
+# Where Debian keeps clusters, a folder for each below that of its version.
+CLUSTERS = pathlib.Path("/var/lib/postgresql")
 
 
 class DatabaseError(ValueError):
@@ -32,8 +35,14 @@ def sql(*statements):
 
 
 def has(database):
-    """Return whether there is a ``database`` (str) of that name; where PostgreSQL is not installed, there is none."""
+    """
+    Return whether there is a ``database`` (str) of that name.
+
+    Where PostgreSQL is not installed there is none, unless it has left its cluster: then DatabaseError is raised.
+    """
     if not shutil.which("psql"):
+        if any(CLUSTERS.glob("*/*/PG_VERSION")):
+            raise DatabaseError(f"PostgreSQL is not installed, and only it knows what is in {CLUSTERS}")
         return False
     return sql(f"SELECT 1 FROM pg_database WHERE datname = '{database}'") == ["1"]
 

@@ -16,6 +16,7 @@ import insync_survey_data
 import insync_survey_lines
 import insync_survey_packages
 import insync_survey_people
+import insync_survey_processes
 import insync_survey_sockets
 import insync_survey_system
 import insync_survey_units
@@ -24,6 +25,8 @@ import insync_survey_web
 SECTIONS = {
     "listeners": lambda system, files, venvs: insync_survey_sockets.listeners(system),
     "sockets": lambda system, files, venvs: insync_survey_sockets.paths(system),
+    # Behind those that wait for somebody, which are told there.
+    "processes": lambda system, files, venvs: insync_survey_processes.processes(system),
     "units": lambda system, files, venvs: insync_survey_units.units(system),
     "services": lambda system, files, venvs: insync_survey_units.running(system)[0],
     "failed": lambda system, files, venvs: insync_survey_units.running(system)[1],

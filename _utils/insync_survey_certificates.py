@@ -56,13 +56,14 @@ def certificates(system, files):
 
 def _named(system, server):
     """The files that ``server`` is told to serve; what cannot be found by that is told."""
+    homes = insync_survey_web.homes(system, server)
     for _, text in insync_survey_web.texts(system, server):
         for told in _NAMED[server].findall(text):
             word = told.strip().strip("\"'")
             if not _PATH.fullmatch(word):
                 system.cut_short.append(f"certificates of {server}: one whose name cannot be followed")
                 continue
-            names = [os.path.normpath(os.path.join(home, word)) for home in insync_survey_web.HOMES[server]]
+            names = [os.path.normpath(os.path.join(home, word)) for home in homes]
             there = [name for name in dict.fromkeys(names) if system.path(name).is_file()]
             if not there:
                 system.cut_short.append(f"certificates of {server}: {word} is named, and not there")

@@ -6,6 +6,7 @@ import ipaddress
 ASKED = (
     "listeners",
     "sockets",
+    "processes",
     "units",
     "services",
     "cron",
@@ -135,6 +136,7 @@ def _site(row):
 _NOUNS = {
     "listeners": "listener",
     "sockets": "socket",
+    "processes": "process",
     "units": "unit",
     "cron": "cron",
     "sites": "site",
@@ -155,6 +157,7 @@ _NOUNS = {
 _TEXTS = {
     "listeners": _listener,
     "sockets": lambda row: f"{row['path']}: {_process(row)}",
+    "processes": lambda row: _process(row) + (f", since {row['since']}" if row["since"] else ""),
     "units": _unit,
     "cron": _cron,
     "sites": _site,

@@ -33,20 +33,20 @@ def command(argv, exe, is_file=lambda path: False):
     is_file (function): whether a path (str) is a file: then it may be the script of an interpreter.
     """
     rest, shown = list(argv[1:]), [exe]
-    if _is_interpreter(shown):
+    if is_interpreter(exe):
         shown += _script(rest, is_file, exe)
     return " ".join([*shown, *_arguments(rest)])
 
 
 def script(argv, exe, is_file):
     """Return the file (str) that the program of ``command`` runs, if it is an interpreter; "" if it runs none."""
-    found = _script(list(argv[1:]), is_file, exe) if _is_interpreter([exe]) else []
+    found = _script(list(argv[1:]), is_file, exe) if is_interpreter(exe) else []
     return found[0] if found and found[0].startswith("/") else ""
 
 
-def _is_interpreter(words):
-    """Whether the last of ``words`` runs what follows it."""
-    return bool(words) and _INTERPRETER.fullmatch(words[-1].rsplit("/", 1)[-1]) is not None
+def is_interpreter(word):
+    """Return whether ``word`` (str), a program, runs the file that follows it."""
+    return _INTERPRETER.fullmatch(word.rsplit("/", 1)[-1]) is not None
 
 
 def _is_script(word, is_file):
@@ -126,7 +126,7 @@ def _shown(tokens, is_file):
         elif first and (token in _OF_THE_SHELL or is_program(token, is_file)):
             shown.append(token)
             first = before = token in _BEFORE
-        elif (before or _is_interpreter(shown[-1:])) and _is_script(token, is_file):
+        elif (before or any(map(is_interpreter, shown[-1:]))) and _is_script(token, is_file):
             # Behind options of sudo or nice, or run by an interpreter.
             shown.append(token)
             first = before = False

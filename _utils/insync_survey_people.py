@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import glob
 import hashlib
 import os
 import re
@@ -49,11 +50,12 @@ def _is_made(system, user):
 def keys(system):
     """Return the keys that open accounts: a list of dict: user, path, keys (kind and fingerprint), by."""
     found = []
-    for row in (line.split(":") for line in system.text("/etc/passwd").splitlines()):
-        for name in system.glob(f"{row[5]}/.ssh/authorized_keys*") if len(row) == 7 and row[5] != "/" else ():
+    for user, home in system.accounts():
+        place = f"{home.rstrip('/')}/.ssh"
+        for name in system.glob(f"{glob.escape(place)}/authorized_keys*") if system.is_near(place) else ():
             shown = [key for line in system.text(name).splitlines() if (key := _key(line))]
             if shown:
-                found.append({"user": row[0], "path": name, "keys": shown, "by": system.by(name)})
+                found.append({"user": user, "path": name, "keys": shown, "by": system.by(name)})
     return found
 
 

@@ -139,7 +139,7 @@ def _lines(found, sections, servers):
 def _of_row(section, row):
     if section == "virtualenvs":
         return [f"virtualenv {row['path']}: {package}" for package in row["packages"]] or [f"virtualenv {row['path']}"]
-    line = insync_survey_lines.line(section, {**row, "peers": {}, "bytes": 0})
+    line = insync_survey_lines.line(section, {**row, "peers": {}, "bytes": 0, "since": ""})
     return [line.replace(", 0 B", "").replace(": 0 B", "")]
 
 

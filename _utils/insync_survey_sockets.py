@@ -75,7 +75,7 @@ def paths(system):
     for row, process in zip(waiting, processes, strict=True):
         if process["unit"] == _SYSTEMD:
             process["unit"] = sockets.get((row["path"], 0), process["unit"])
-        if not _is_passed_over(process):
+        if not is_passed_over(process):
             by = _own(system, process) if process["unit"] else ""
             found.append({"path": row["path"], **process, "by": by})
     unique = {(one["path"], one["unit"]): one for one in found}
@@ -92,8 +92,8 @@ def _unix():
     return [{"path": match[3], "inode": match[2]} for match in found]
 
 
-def _is_passed_over(process):
-    """Whether it is systemd, which waits for nobody's unit, or something that people have for themselves."""
+def is_passed_over(process):
+    """Return whether ``process`` (dict) is systemd, for nobody's unit, or something that people have for themselves."""
     is_systemd = process["unit"] == _SYSTEMD and process["package"] == "systemd"
     return is_systemd or process["package"] in _OF_PEOPLE
 
@@ -105,9 +105,10 @@ def _looked(system, look, waiting_of):
         found = look()
         waiting = waiting_of(found)
         pids = _processes({row["inode"] for row in waiting})
-        processes = [_process(system, pids.get(row["inode"])) for row in waiting]
-        if all(process["process"] for process in processes):
+        processes = [process(system, pids.get(row["inode"])) for row in waiting]
+        if all(one["process"] for one in processes):
             break
+    system.waiting |= set(pids.values())
     return found, processes
 
 
@@ -172,8 +173,12 @@ def _processes(inodes):
     return found
 
 
-def _process(system, pid):
-    """What may be told of the process ``pid``; of one that is gone, or the kernel's own, nothing is known."""
+def process(system, pid):
+    """
+    Return what may be told (dict) of the process ``pid`` (int); of one that is gone, or the kernel's own, nothing.
+
+    process, script, user, unit, package, deleted: as ``listeners`` has them.
+    """
     nothing = {"process": "", "script": "", "user": "", "unit": "", "package": "", "deleted": False}
     if pid is None:
         return nothing
@@ -181,13 +186,22 @@ def _process(system, pid):
     try:
         exe, uid = os.readlink(home / "exe"), home.stat().st_uid
         argv = home.joinpath("cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+        folder = os.readlink(home / "cwd")
         unit = unit_of(home.joinpath("cgroup").read_text(encoding="utf-8"))
     except OSError:
         return nothing
     program = exe.removesuffix(" (deleted)")
+
+    def is_file(name):
+        return system.is_near(name) and os.path.isfile(name)
+
+    if insync_survey_mask.is_interpreter(program):
+        # A script is often named as it lies where it was started.
+        places = [os.path.normpath(os.path.join(folder, word)) for word in argv]
+        argv = [place if is_file(place) else word for place, word in zip(places, argv, strict=True)]
     return {
-        "process": insync_survey_mask.command(argv, program, os.path.isfile),
-        "script": insync_survey_mask.script(argv, program, os.path.isfile),
+        "process": insync_survey_mask.command(argv, program, is_file),
+        "script": insync_survey_mask.script(argv, program, is_file),
         "user": _user(uid),
         "unit": unit,
         "package": system.owner(program),

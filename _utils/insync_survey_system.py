@@ -1,6 +1,7 @@
 """A server as the survey sees it: its files, its packages, and what our states have declared of it."""
 
 import collections
+import contextlib
 import itertools
 import os
 import pathlib
@@ -19,8 +20,12 @@ FILES, SECONDS = 60_000, 60
 # Of a home so many bytes are read: what is the system's own only an administrator makes large.
 READ = 20_000_000
 _OF_ROOT = ("/etc/", "/lib/", "/proc/", "/usr/", "/var/")
+# Wherever a home is, this is its user's.
+_OF_USER = re.compile(r"(.*?)/\.(?:config|local|ssh)/")
 # So many names fit a pattern at the most: users make files, too.
 NAMES = 5000
+# As many as the kernel follows.
+_LINKS = 40
 
 
 class System:
@@ -39,6 +44,8 @@ class System:
         self.cut_short = []
         # Folders of which it was told what is in them: nobody need ask why they are large.
         self.explained = set()
+        # Processes of which it was told that they wait for somebody.
+        self.waiting = set()
         # What ``insync_survey_packages`` knows of files that packages brought.
         self.changes, self.digests = None, {}
         # {a user's home: how much of it was read}
@@ -74,9 +81,11 @@ class System:
 
     def head(self, name, size):
         """Return the first ``size`` bytes of the file ``name`` (str); none if it cannot be read, which is told."""
-        home = "/".join(name.split("/")[:3])
-        if not name.startswith(_OF_ROOT) and self._read[home] > READ:
+        home = _home(name)
+        if home is not None and self._read[home] > READ:
             self.cut_short.append(f"{home}: too much to read")
+            return b""
+        if home is not None and not self.is_near(name):
             return b""
         try:
             with opened(self.path(name)) as file:
@@ -132,6 +141,40 @@ class System:
     def users(self):
         """Return the names of the users that this server itself knows (set of str)."""
         return {line.split(":")[0] for line in self.text("/etc/passwd").splitlines() if ":" in line}
+
+    def accounts(self):
+        """Return who has which home (list of (str, str)), as /etc/passwd names them."""
+        rows = (line.split(":") for line in self.text("/etc/passwd").splitlines())
+        named = [(row[0], row[5]) for row in rows if len(row) == 7 and row[5].startswith("/")]
+        return [(user, os.path.normpath(f"/{home.lstrip('/')}")) for user, home in named]
+
+    def homes(self):
+        """Return where users keep things (list of str): /root, what is in /home, and the homes of all accounts."""
+        below = self.glob("/home/*") if self.is_near("/home") else []
+        return list(dict.fromkeys(["/root", *below, *(home for _, home in self.accounts())]))
+
+    def is_near(self, name):
+        """
+        Return whether this server itself keeps ``name`` (str), and whatever links on the way to it lead to.
+
+        What another one keeps is told by ``cut_short``, and not touched: that may be gone.
+        """
+        place, waiting, links = "", name.split("/"), 0
+        while waiting and links < _LINKS:
+            place = os.path.normpath(f"{place.rstrip('/')}/{waiting.pop(0)}")
+            if not self._is_local(place):
+                return False
+            with contextlib.suppress(OSError, ValueError):
+                target = os.readlink(self.path(place))
+                waiting, links = [*target.split("/"), *waiting], links + 1
+                place = "" if target.startswith("/") else os.path.dirname(place)
+        return True
+
+    def _is_local(self, name):
+        kind = self.mounts().get(name, "ext4")
+        if kind not in _LOCAL | _NO_DATA:
+            self.cut_short.append(f"{name}: a {kind}, not looked at")
+        return kind in _LOCAL | _NO_DATA
 
     def _listed(self):
         for file in self.root.glob("var/lib/dpkg/info/*.list"):
@@ -197,10 +240,7 @@ class System:
 
     def _is_open(self, name):
         """Whether data may be in the folder ``name``, which is not touched: another server may be gone."""
-        kind = self.mounts().get(name, "ext4")
-        if kind not in _LOCAL | _NO_DATA:
-            self.cut_short.append(f"{name}: a {kind}, not looked at")
-        return kind in _LOCAL and name not in _SKIPPED
+        return self._is_local(name) and self.mounts().get(name, "ext4") in _LOCAL and name not in _SKIPPED
 
     def _is_link(self, top, tops):
         """Whether ``top`` is one, which is not followed; what it leads to is looked at if it is in another one."""
@@ -245,6 +285,14 @@ def opened(path):
         file.close()
         raise OSError("no file")
     return file
+
+
+def _home(name):
+    """The home that ``name`` is in, if it is one; None of what only an administrator writes."""
+    match = _OF_USER.match(name)
+    if match:
+        return match[1]
+    return None if name.startswith(_OF_ROOT) else "/".join(name.split("/")[:3])
 
 
 def _unescaped(text):

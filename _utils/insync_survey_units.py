@@ -11,12 +11,8 @@ _KEPT = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/syste
 _PLACES = (*_KEPT[:1], "/run/systemd/system", *_KEPT[1:])
 # Of these the managers of users run some.
 _OF_PACKAGES = ("/usr/lib/systemd/user", "/lib/systemd/user")
-_OF_USERS = (
-    "/etc/systemd/user",
-    "/usr/local/lib/systemd/user",
-    "/usr/lib/systemd/user",
-    *(f"{home}/{place}/systemd/user" for home in ("/root", "/home/*") for place in (".config", ".local/share")),
-)
+_OF_USERS = ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
+_IN_HOMES = (".config/systemd/user", ".local/share/systemd/user")
 _KINDS = "service|socket|timer|path|mount|automount|target|swap|slice"
 # What packages wanted when they were installed, whatever somebody did since.
 _OF_DEBIAN = "/var/lib/systemd/deb-systemd-helper"
@@ -63,7 +59,9 @@ def units(system):
 def _own(system, pattern):
     """The files that ``pattern`` fits where units are, but for what packages bring; /lib may be a link to /usr/lib."""
     folders = {}
-    for folder in (name for place in (*_KEPT, *_OF_USERS) for name in system.glob(place)):
+    in_homes = (f"{home.rstrip('/')}/{place}" for home in system.homes() for place in _IN_HOMES)
+    places = [*_KEPT, *_OF_USERS, *(place for place in in_homes if system.is_near(place))]
+    for folder in (name for place in places for name in system.glob(glob.escape(place))):
         folders.setdefault(os.path.realpath(system.path(folder)), folder)
     names = [name for folder in folders.values() for name in system.glob(f"{glob.escape(folder)}/{pattern}")]
     return [name for name in names if not insync_survey_packages.by(system, name).startswith("package")]

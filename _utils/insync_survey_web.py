@@ -6,6 +6,7 @@ import re
 
 import insync_survey_mask
 import insync_survey_packages
+import insync_survey_web_settings
 
 _FILES = {
     "nginx": (
@@ -24,7 +25,7 @@ _FILES = {
     ),
 }
 # Where a name begins that no slash does.
-HOMES = {
+_HOMES = {
     "nginx": ("/etc/nginx", "/usr/local/nginx/conf", "/usr/local/openresty/nginx/conf"),
     "apache": ("/etc/apache2", "/etc/httpd"),
 }
@@ -57,6 +58,8 @@ _INCLUDE = {
     "nginx": re.compile(rf"""{BEGIN}include()\s+["']?([^;"'\n]+)""", re.MULTILINE),
     "apache": re.compile(r"""^\s*Include(Optional)?\s+["']?([^"'\n]+)""", re.MULTILINE | re.IGNORECASE),
 }
+# Apache may be told in its settings where names begin.
+_SERVER_ROOT = re.compile(r"""^\s*ServerRoot\s+["']?(/[^"'\s]+)""", re.MULTILINE | re.IGNORECASE)
 # To Apache a semicolon is a part of it. A comment of nginx is gone already.
 _UPSTREAM = re.compile(r"proxy_pass\s+([^;\s]+)|ProxyPass\s+\S+\s+(\S+)")
 _QUOTED_OR_COMMENT = re.compile(r"""(?<![^\s;{}])(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*)""", re.DOTALL)
@@ -75,21 +78,34 @@ def sites(system):
         for name, text in texts(system, server):
             by = insync_survey_packages.by(system, name) or _linked(system, system.path(name))
             found += [_site(server, name, match[0], by) for match in _SITES[server].finditer(text)]
+    running = insync_survey_web_settings.settings(system)
     for server, patterns in _OTHERS.items():
-        for name in (name for pattern in patterns for name in system.glob(pattern)):
+        names = [name for pattern in patterns for name in system.glob(pattern)]
+        told = [path for one, path, _ in running if one == server]
+        for name in dict.fromkeys([*names, *filter(None, told)]):
             if not system.by(name).startswith(("salt", "known")):
                 system.cut_short.append(f"sites of {server}, in {name}: not read")
+        if "" in told and not names:
+            system.cut_short.append(f"sites of {server}: one runs, and its settings are not known")
     return found
+
+
+def homes(system, server):
+    """Return where a name may begin that no slash does (list of str) in the settings of ``server`` (str)."""
+    running = insync_survey_web_settings.settings(system)
+    return list(dict.fromkeys([*_HOMES[server], *(folder for one, _, folder in running if one == server)]))
 
 
 def texts(system, server):
     """
     Yield (name, text) of every file that describes sites of ``server`` (str), and of all that one of them includes.
 
-    The text is without comments, and of nginx without what is only quoted.
+    These are the usual ones, and what a server that runs was told to read. The text is without comments, and of nginx
+    without what is only quoted.
     """
+    places, seen = homes(system, server), set()
     waiting = [name for pattern in _FILES[server] for name in system.glob(pattern)]
-    seen = set()
+    waiting += [path for one, path, _ in insync_survey_web_settings.settings(system) if one == server]
     while waiting:
         name = waiting.pop(0)
         if name in seen or not system.path(name).is_file():
@@ -99,14 +115,15 @@ def texts(system, server):
             return
         seen.add(name)
         text = _PLAIN[server](system.text(name))
+        places += _SERVER_ROOT.findall(text)
         for optional, pattern in _INCLUDE[server].findall(text):
-            waiting += _included(system, server, pattern.strip(), optional)
+            waiting += _included(system, server, places, pattern.strip(), optional)
         yield name, text
 
 
-def _included(system, server, pattern, optional):
+def _included(system, server, homes, pattern, optional):
     """The files that ``pattern`` of an include means; what cannot be found by it is told."""
-    places = [os.path.normpath(os.path.join(home, re.sub(r"\*+", "*", pattern))) for home in HOMES[server]]
+    places = [os.path.normpath(os.path.join(home, re.sub(r"\*+", "*", pattern))) for home in homes]
     if not _PATTERN.fullmatch(pattern) or "/" in places:
         system.cut_short.append(f"sites of {server}: an include that cannot be followed")
         return []

@@ -11,7 +11,7 @@ mariadb:
   stale_seconds: 300
   # One for each application that writes, as an account's grants are for whole databases; and insync_outbox, into which
   # whoever has mails to send writes them, and reads none.
-  databases: [insync, insync_license, insync_digest, insync_mail, insync_outbox]
+  databases: &databases [insync, insync_license, insync_digest, insync_mail, insync_outbox]
   accounts:
     web: {role: web, grants: {insync: [SELECT, INSERT], insync_outbox: [INSERT]}}
     license: {role: license, grants: {insync_license: [SELECT]}}
@@ -23,5 +23,9 @@ mariadb:
       grants: {insync: [SELECT], insync_digest: [SELECT, INSERT], insync_outbox: [INSERT]}
     replica: {role: mysql_replica, grants: {'*': [REPLICATION SLAVE]}}
 
+# With a replica that makes the backups, of kinds of its own.
 backup:
-  mysql_primary: {none: 'its replica makes the backups, of kinds of their own'}
+  mysql_primary:
+    unless: mysql_replica
+    mariadb: *databases
+    units: [web@*.service, license@*.service, mailer.service, periodic_mailer.service]

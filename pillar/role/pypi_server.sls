@@ -9,14 +9,15 @@ devpi:
   reserved_prefixes: [insync-]
   # Owns the indexes; nobody logs in as it.
   owner: insync
-  # Who uploads, and nobody else, CI and people by hand: name -> where in the secrets the password is.
+  # Who uploads, CI and people by hand: name -> where in the secrets the password is.
   uploaders:
     ci: 'pypi_server:ci_password'
     uploader: 'pypi_server:uploader_password'
-  # Index -> the indexes whose packages it offers as well. What is uploaded is never replaced.
+  # Index -> bases: the indexes whose packages it offers as well; uploaders: who uploads to it and moves there what is in another,
+  # and nobody else. What is uploaded is never replaced.
   indexes:
-    stable: [root/pypi]
-    staging: [insync/stable]
+    stable: {bases: [root/pypi], uploaders: [uploader]}
+    staging: {bases: [insync/stable], uploaders: [ci, uploader]}
   upload_max_mb: 200
   threads: 20
   memory_max: 512M

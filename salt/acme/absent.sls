@@ -43,6 +43,7 @@ acme-absent-keys:
       - {{ folder }}
       - /etc/letsencrypt/accounts
       - /etc/letsencrypt/archive
+      - /etc/letsencrypt/aside
       - /etc/letsencrypt/csr
       - /etc/letsencrypt/keys
       - /etc/letsencrypt/live

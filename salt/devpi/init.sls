@@ -86,11 +86,11 @@ devpi-users:
 {#- Without the list of its hundreds of thousands of projects the mirror needs a sixth of the memory. #}
 {%- set mirror = {'type': 'mirror', 'volatile': False, 'mirror_no_project_list': True} %}
 {%- set public = {'mirror_url': devpi.upstream} if devpi.upstream else {} %}
-{%- set own = {'type': 'stage', 'volatile': False, 'acl_upload': devpi.uploaders | list, 'acl_toxresult_upload': []} %}
+{%- set own = {'type': 'stage', 'volatile': False, 'acl_toxresult_upload': []} %}
 {%- do own.update(mirror_whitelist=[], mirror_whitelist_inheritance='intersection') %}
 {%- set indexes = {'root/pypi': dict(mirror, **public)} %}
-{%- for index, bases in devpi.indexes.items() %}
-{%- do indexes.update({devpi.owner ~ '/' ~ index: dict(own, bases=bases)}) %}
+{%- for index, declared in devpi.indexes.items() %}
+{%- do indexes.update({devpi.owner ~ '/' ~ index: dict(own, bases=declared.bases, acl_upload=declared.uploaders)}) %}
 {%- endfor %}
 {%- for name, settings in indexes.items() %}
 

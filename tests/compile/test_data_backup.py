@@ -1,6 +1,7 @@
 """What every role keeps is backed up, or the role says why not; and who has which key for it."""
 
 import insync_backup_keys
+import insync_data_backup
 import insync_data_declared
 import insync_inventory
 import pytest
@@ -33,6 +34,11 @@ def test_the_stores_that_were_asked_for_are_among_them():
     assert {"/etc/salt/pki", "/srv/insync/site", "/var/lib/insync/*"} <= set(kept)
 
 
+def of_pillar(pillar):
+    """What the server with this pillar backs up, as its verbs say."""
+    return insync_data_backup.of_server(pillar, "x")[1] if "backup" in pillar["secrets"] else {}
+
+
 def units(compiled, server):
     return {chunk["__id__"] for chunk in compiled[server]["low"] if chunk["__sls__"] == "data_backup"}
 
@@ -40,7 +46,7 @@ def units(compiled, server):
 def test_who_has_data_backs_it_up_and_is_red_when_it_is_late(compiled):
     for server, side in compiled.items():
         assert ("data-backup-fresh" in units(compiled, server)) is (server in SERVERS), server
-        kinds = insync_data_declared.kinds(side["pillar"]["backup"], side["pillar"])
+        kinds = of_pillar(side["pillar"])
         assert bool(kinds) is (server in SERVERS)
     fresh = next(chunk for chunk in compiled["dev"]["low"] if chunk["__id__"] == "data-backup-fresh")
     assert fresh["hours"] == {"pypi_server": 26, "hg_server": 26, "certificates": 26}
@@ -72,6 +78,6 @@ def test_a_server_has_its_own_key_and_who_removes_has_no_other_than_its_own(comp
 
 def test_what_depends_on_an_engine_is_there_with_that_engine_alone(compiled):
     pillar = dict(compiled["insynchq-support"]["pillar"])
-    assert "forum" in insync_data_declared.kinds(pillar["backup"], pillar)
+    assert "forum" in of_pillar(pillar)
     pillar["forum"] = {"engine": "none"}
-    assert "forum" not in insync_data_declared.kinds(pillar["backup"], pillar)
+    assert "forum" not in of_pillar(pillar)

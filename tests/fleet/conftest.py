@@ -2,16 +2,18 @@
 
 import contextlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import insync_inventory
 import pytest
 
 from tests.fleet.drills import Drills
+from tests.lanes import SHARED
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
@@ -111,20 +113,24 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left]
 
 
+# How the boot ended stands in a file, for the lane that did not begin it too.
+BEGIN = 'report=$1; shift; "$@" > "$report" 2>&1; echo $? > "$report.part"; mv "$report.part" "$report.end"'
+
+
 def pytest_collection_finish(session):
     """Let the fleet come up while the tiers before it are tested; most of its time it waits for disks and timers."""
-    if any("fleet" in item.fixturenames for item in session.items) and not session.config.option.collectonly:
-        report = tempfile.TemporaryFile("w+")
-        process = subprocess.Popen(UP, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=report, stderr=subprocess.STDOUT)
-        process.report = report
-        session.config.stash[BOOT] = process
+    config = session.config
+    first = getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
+    if first and any("fleet" in item.fixturenames for item in session.items) and not config.option.collectonly:
+        begin = ["sh", "-c", BEGIN, "sh", config.stash[SHARED] / "boot", *UP]
+        config.stash[BOOT] = subprocess.Popen(begin, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def pytest_sessionfinish(session):
     """What nobody waited for any more is not left behind."""
     process = session.config.stash.get(BOOT, None)
     if process and process.poll() is None:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
 
 
@@ -140,10 +146,10 @@ def drills(request):
 @pytest.fixture(scope="session")
 def fleet(request):
     """The whole fleet, converged from this checkout."""
-    fleet, boot = Fleet(), request.config.stash[BOOT]
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        boot.wait(BOOT_SECONDS)
-    boot.report.seek(0)
-    fleet.report = boot.report.read()
-    assert boot.returncode == 0, fleet.report[-9000:]
+    fleet, report = Fleet(), request.config.stash[SHARED] / "boot"
+    end = report.with_suffix(".end")
+    with contextlib.suppress(pytest.fail.Exception):
+        fleet.eventually(end.exists, BOOT_SECONDS)
+    fleet.report = report.read_text()
+    assert end.exists() and end.read_text() == "0\n", fleet.report[-9000:]
     return fleet

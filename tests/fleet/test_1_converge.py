@@ -3,7 +3,11 @@
 import concurrent.futures
 import re
 
+import pytest
+
 from tests.fleet.conftest import SERVERS, changed, failed, planned
+
+pytestmark = pytest.mark.alone
 
 
 def test_every_server_has_its_row_and_none_failed(fleet):

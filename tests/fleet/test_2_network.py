@@ -9,6 +9,7 @@ import pytest
 
 from tests.fleet.conftest import INVENTORY, SERVERS
 
+pytestmark = pytest.mark.alone
 FLOWS = insync_inventory.flows(INVENTORY)
 PORTS = sorted({service["port"] for service in INVENTORY["services"].values()})
 

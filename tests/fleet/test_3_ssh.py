@@ -119,6 +119,7 @@ def test_admins_may_do_everything(fleet):
     assert done.stdout.strip() == "0", done.stderr
 
 
+@pytest.mark.alone
 def test_who_has_left_is_removed_with_every_session(fleet):
     site = "/srv/insync/site/operators.yaml"
     fleet.ok("ct1", "cp", "-p", site, "/root/operators.yaml")

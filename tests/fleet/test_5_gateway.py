@@ -5,6 +5,8 @@ import pytest
 from tests.fleet.conftest import INVENTORY, changed, failed
 from tests.fleet.test_3_ssh import client, ssh  # noqa: F401  client is a fixture
 
+pytestmark = pytest.mark.alone
+
 STATES = "operators,firewall,sshd"
 TEMPLATE = "/srv/insync/current/salt/sshd/files/sshd_config.j2"
 SERVICES = "/srv/insync/current/pillar/inventory/services.yaml"

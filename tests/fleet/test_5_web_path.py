@@ -58,6 +58,7 @@ def test_the_site_answers_from_both_backends_with_one_release(fleet):
     assert all(answer["release"] and answer["version"] and answer["stand_in"] is True for answer in answers)
 
 
+@pytest.mark.alone
 def test_the_page_shows_what_the_conf_server_says_and_follows_it_without_a_restart(fleet):
     declared = json.loads(web.jt(fleet, "get", "greeting", "--ns", "web"))
     assert declared in web.get(fleet, "/")[1]
@@ -253,6 +254,7 @@ def test_the_periodic_mailer_may_stop_and_start(fleet):
     fleet.eventually(well, 30, why="the periodic mailer did not recover")
 
 
+@pytest.mark.alone
 def test_web_starts_from_what_it_knew_while_the_conf_server_is_down_and_says_so(fleet):
     unit = web.active_unit(fleet, "web02")
     with Stopped(fleet, "ct1", "conf_server"):
@@ -296,6 +298,7 @@ def test_a_mailer_that_is_killed_loses_nothing(fleet):
     assert sum(len(web.mails_to(fleet, recipient)) for recipient in recipients) <= len(recipients) + 3
 
 
+@pytest.mark.alone
 def test_a_relay_that_is_down_or_refuses_for_now_is_tried_again(fleet):
     kept, later = web.address(), web.address("tempfail")
     fleet.ok("cloud", "systemctl", "stop", "smtp-sink")

@@ -17,7 +17,7 @@ CI, TESTS, INDEX, CLIENT = (
 # Of whom lab/fake_secrets.yaml has the hashes.
 PASSWORDS = {CI: "lab ci 'alice' #2 %", TESTS: "lab integration 'alice' #3 %"}
 UPLOADER = SECRETS["pypi_server"]["ci_password"]
-STAGING = f"https://{INDEX}.insync.internal/insync/staging"
+STAGING, STABLE = (f"https://{INDEX}.insync.internal/insync/{index}" for index in ("staging", "stable"))
 CA = "/etc/insync/fleet-ca.crt"
 # Buildbot's numbers for what came of a build.
 GREEN, WARNED, RED = 0, 1, 2
@@ -128,9 +128,9 @@ def said(fleet, host):
     return "".join(map(str, texts))
 
 
-def offered(fleet):
-    """The page of the package in the index that builds go to."""
-    return fleet.run(CLIENT, "curl", "--silent", "--cacert", CA, f"{STAGING}/+simple/insync-example/").stdout
+def offered(fleet, index=STAGING):
+    """The page of the package in the index that builds go to, or in another."""
+    return fleet.run(CLIENT, "curl", "--silent", "--cacert", CA, f"{index}/+simple/insync-example/").stdout
 
 
 def new_version():
@@ -210,7 +210,7 @@ def test_a_version_that_is_published_is_never_replaced(fleet, good):
     )
 
 
-def upload(fleet, host, password):
+def upload(fleet, host, password, index=STAGING):
     """Upload a wheel from ``host`` with twine, as its builds do or would; return what it says."""
     script = """
 import os, pathlib, subprocess, sys, tempfile, zipfile
@@ -226,7 +226,7 @@ twine = ["/opt/buildbot/bin/twine", "upload", "--non-interactive", "--disable-pr
 done = subprocess.run([*twine, "--repository-url", url, wheel], env=environment, capture_output=True, text=True)
 print(done.stdout, done.stderr)
 """
-    return fleet.ok(host, "python3", "-c", script, stdin="\n".join([f"{STAGING}/", CA, password]))
+    return fleet.ok(host, "python3", "-c", script, stdin="\n".join([f"{index}/", CA, password]))
 
 
 def test_integration_tests_cannot_publish(fleet, good):
@@ -239,6 +239,12 @@ def test_integration_tests_cannot_publish(fleet, good):
     assert found.stdout == ""
     assert fleet.ok(CI, "cat", "/etc/buildbot/credentials/upload").strip() == UPLOADER
     assert "-999-" not in offered(fleet)
+
+
+def test_ci_may_not_publish_what_servers_install(fleet):
+    """Whoever takes the worker over has its password, and only people move a version on."""
+    assert "403 Forbidden" in upload(fleet, CI, UPLOADER, STABLE)
+    assert "-999-" not in offered(fleet, STABLE)
 
 
 # The other engine: a program at a URL.

@@ -17,6 +17,7 @@ HOST = f"{SERVER}.insync.internal"
 URL = f"https://{HOST}"
 STABLE = f"{URL}/insync/stable"
 PASSWORD = SECRETS["pypi_server"]["uploader_password"]
+CI_PASSWORD = SECRETS["pypi_server"]["ci_password"]
 ROOT_PASSWORD = SECRETS["pypi_server"]["root_password"]
 # Every run of the tests has its own: nothing on the index is ever replaced.
 VERSION = f"1.{int(time.time())}"
@@ -136,6 +137,7 @@ def test_the_uploader_uploads_and_nothing_is_replaced(fleet, wheels):
         ("ci", PASSWORD, "insync/stable", "401 Unauthorized"),
         ("mallory", "x", "insync/stable", "401 Unauthorized"),
         ("insync", "x", "insync/stable", "401 Unauthorized"),
+        ("ci", CI_PASSWORD, "insync/stable", "403 Forbidden"),
         ("root", ROOT_PASSWORD, "insync/stable", "403 Forbidden"),
         ("uploader", PASSWORD, "root/pypi", "404 Not Found"),
         ("uploader", PASSWORD, "uploader/own", "404 Not Found"),
@@ -160,6 +162,7 @@ def test_staging_offers_stable_and_is_promoted(fleet, tmp_path):
     order = ["--header", "Content-Type: application/json", f"{URL}/insync/staging/", "--data"]
     order.append(json.dumps({"name": "insync-probe", "version": version, "targetindex": "insync/stable"}))
     assert ask(fleet, *order)[0] == 401
+    assert ask(fleet, "--user", f"ci:{CI_PASSWORD}", *order)[0] == 401
     assert ask(fleet, "--user", f"uploader:{PASSWORD}", *order)[0] == 200
     assert f"-{version}-" in ask(fleet, f"{STABLE}/+simple/insync-probe/")[1]
 
@@ -242,6 +245,7 @@ def test_a_client_installs_what_it_needs(fleet, wheels):
     assert (done := installed(fleet, f"insync-probe=={VERSION}", "flask")).returncode == 0, done.stderr
 
 
+@pytest.mark.alone
 def test_what_was_asked_for_once_needs_no_public_index(fleet, wheels):
     wanted = [f"insync-probe=={VERSION}", "flask"]
     # From now on what the mirror has is too old for it, and the public index is away.
@@ -273,6 +277,7 @@ def only_our_own_come(fleet, folder):
         fleet.ok(SERVER, "systemctl", "stop", "attacker")
 
 
+@pytest.mark.alone
 def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
     """The next highstate puts the mirror right."""
     only_our_own_come(fleet, tmp_path)
@@ -280,8 +285,9 @@ def test_our_names_never_come_from_the_public_index(fleet, wheels, tmp_path):
     assert (failed(states), changed(states)) == ([], ["devpi-index-root/pypi"])
 
 
+@pytest.mark.alone
 def test_what_was_changed_by_hand_is_mended(fleet):
-    as_root(fleet, "PATCH", "/insync/stable", {"volatile": True, "acl_upload": ["uploader", "insync"]})
+    as_root(fleet, "PATCH", "/insync/stable", {"volatile": True, "acl_upload": ["ci", "uploader"]})
     as_root(fleet, "PATCH", "/insync/staging", {"bases": ["insync/stable", "root/pypi"]})
     as_root(fleet, "PUT", "/mallory", {"password": "x"})
     as_root(fleet, "PATCH", "/uploader", {"password": "by hand"})
@@ -296,6 +302,7 @@ def test_what_was_changed_by_hand_is_mended(fleet):
     assert (failed(states), changed(states)) == ([], [])
 
 
+@pytest.mark.alone
 def test_it_survives_being_killed(fleet, wheels):
     before = fleet.ok(SERVER, "systemctl", "show", "--property=MainPID", "--value", "devpi").strip()
     fleet.ok(SERVER, "kill", "-KILL", before)

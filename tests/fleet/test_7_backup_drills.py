@@ -168,7 +168,8 @@ def heavy(fleet):
     """Give both databases a table of that size, each by itself: it is to be restored, not to be replicated."""
     each, row = 100_000, 270
     script = (
-        f"SET sql_log_bin = 0; CREATE OR REPLACE TABLE {BALLAST} (id INT PRIMARY KEY, text CHAR(256) CHARSET ascii);"
+        "USE insync; SET sql_log_bin = 0;"
+        f"CREATE OR REPLACE TABLE {BALLAST} (id INT PRIMARY KEY, text VARCHAR(256) CHARSET ascii);"
     )
     for first in range(1, MEGABYTES * 10**6 // row, each):
         text = ", ".join(f"MD5(seq + {number})" for number in range(8))

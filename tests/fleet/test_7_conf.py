@@ -70,6 +70,7 @@ def test_what_cannot_be_is_refused_and_nothing_moves(fleet, call, said):
     assert conf(fleet) == before
 
 
+@pytest.mark.alone
 def test_the_conf_server_is_down(fleet):
     fleet.ok("ct1", "systemctl", "stop", "conf_server")
     try:

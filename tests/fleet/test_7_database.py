@@ -153,6 +153,7 @@ def test_a_backup_is_restored_elsewhere_and_is_the_same(fleet, backed_up):
     assert fleet.run(VERIFIER, "ls", "/var/lib/insync-verify").returncode != 0, "what was restored is still there"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "server, unit",
     [(REPLICA, "mariadb-backup@binlogs"), (VERIFIER, "db-verifier"), ("ct1", "backup-retention")],

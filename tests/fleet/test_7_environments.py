@@ -4,9 +4,12 @@ import base64
 import json
 
 import pytest
+import yaml
 
 from tests.fleet import web
-from tests.fleet.conftest import INVENTORY
+from tests.fleet.conftest import INVENTORY, ROOT
+
+pytestmark = pytest.mark.alone
 
 NAMES = INVENTORY["services"]["https"]["names_in"]
 SERVERS = {host["environment"]: name for name, host in INVENTORY["hosts"].items() if "environment" in host}
@@ -51,6 +54,35 @@ def test_only_those_who_know_the_password_see_it(fleet, environment):
     status, headers, body = ask(fleet, environment, "/", *VISITOR)
     assert status == 200 and "Insync" in body
     assert "x-robots-tag: noindex, nofollow" in headers
+
+
+CLEAR = """
+import socket
+with socket.socket(socket.AF_UNIX) as there:
+    there.connect("/run/haproxy/admin.sock")
+    there.sendall(b"clear table b_guesses\\n")
+    print(there.recv(1000).decode())
+"""
+
+
+@environments
+def test_who_guesses_the_password_is_not_asked_any_more(fleet, environment):
+    limit = yaml.safe_load((ROOT / "pillar" / "role" / "preview.sls").read_text())["preview"]["wrong_passwords"]
+    # Other tests have sent wrong ones too.
+    fleet.ok(SERVERS[environment], "python3", "-c", CLEAR)
+    for _ in range(limit + 5):
+        assert ask(fleet, environment)[0] == 401, "who sends none guesses nothing"
+    status = ["--output", "/dev/null", "--write-out", "%{http_code}\n", "--silent"]
+    name, address = NAMES[environment][0], INVENTORY["hosts"][SERVERS[environment]]["public"]
+    try:
+        said = fleet.ok("world", "curl", *status, "--user", "insync:guessed", f"https://{name}/[1-{limit + 5}]").split()
+        assert said == ["401"] * limit + ["429"] * 5
+        assert ask(fleet, environment, "/", *VISITOR)[0] == 429
+        known = ["--insecure", "--resolve", f"{name}:443:{address}", *VISITOR]
+        assert fleet.ok("cloud", "curl", *status, *known, f"https://{name}/") == "200\n", "others do not notice"
+    finally:
+        fleet.ok(SERVERS[environment], "python3", "-c", CLEAR)
+    assert ask(fleet, environment, "/", *VISITOR)[0] == 200
 
 
 @environments

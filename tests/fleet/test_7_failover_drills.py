@@ -9,7 +9,7 @@ import pytest
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY, changed, failed
 from tests.fleet.release import ran, refused
-from tests.fleet.test_7_database import PRIMARY, REPLICA, sql
+from tests.fleet.test_7_database import PRIMARY, REPLICA, call, sql
 from tests.fleet.writers import TABLE, writing
 
 PAIR = [PRIMARY, REPLICA]
@@ -86,6 +86,11 @@ def test_a_planned_switchover_loses_nothing_and_is_short(fleet, drills):
         assert ran(fleet, "insync.switchover_db", new)["changes"] == {}
     well(fleet, new)
     nothing_to_do(fleet)
+    # Nobody tells it to: the timer's next run makes the backup that its binary logs go on from.
+    fleet.ok(primary, "systemctl", "start", "mariadb-backup@binlogs")
+    newest = call(fleet, primary, "insync.backups", "limit=1")["physical"][0]
+    assert newest["server"] == primary
+    assert call(fleet, primary, "insync.backup", "kind=binlogs")["physical"] is None
 
 
 def test_a_lost_primary_takes_nothing_along_that_was_answered(fleet, drills):

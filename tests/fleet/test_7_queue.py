@@ -52,6 +52,7 @@ def test_what_is_well_is_told_as_well(fleet):
     assert [line for line in said["problems"] if "buried" not in line] == []
 
 
+@pytest.mark.alone
 def test_no_mail_is_lost_with_the_queue_and_its_disk(fleet):
     again = web.stats(fleet)["relayed_again"]
     # While the relay of the mails is away they wait in the queue.

@@ -5,6 +5,8 @@ import pytest
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY
 
+pytestmark = pytest.mark.alone
+
 DURABLE, CACHE = "redis-server@main", "redis-server@cache"
 MEGABYTE = "x" * 2**20
 # More than the lab lets either keep.

@@ -252,6 +252,7 @@ def test_who_comes_second_waits(fleet, released):
         assert job.returncode == 0, said
 
 
+@pytest.mark.alone
 def test_a_version_that_is_set_stays_until_another_is_declared(fleet, released):
     verb(fleet, "set_current_version", "mac", NEWER)
     assert told(fleet)["mac"] == NEWER
@@ -277,6 +278,7 @@ def test_a_sync_that_is_killed_is_completed_by_the_next(fleet, apt):
     assert verb(fleet, "repo_status")["apt"]["drift"] == {}
 
 
+@pytest.mark.alone
 def test_a_store_that_is_down_is_named_and_the_next_run_goes_on(fleet, released):
     verb(fleet, "rollback_repos", "debian/bookworm")
     fleet.ok("cloud", "systemctl", "stop", "nginx")

@@ -176,6 +176,7 @@ def serving(fleet, server, unit):
     return web.active_unit(fleet, server, unit.removesuffix("@")) if unit.endswith("@") else unit
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("server, unit", UNITS)
 def test_a_unit_is_hardened_limited_and_comes_back(fleet, server, unit):
     unit = serving(fleet, server, unit)
@@ -325,6 +326,7 @@ def test_what_the_index_does_not_have_is_one_line_and_leaves_nothing(fleet, case
     assert web.missing(fleet, "web02") == []
 
 
+@pytest.mark.alone
 def test_an_index_that_is_down_is_one_line_and_what_runs_goes_on(fleet):
     with web.Stopped(fleet, "dev", "nginx"):
         result = probe(fleet, LOCKS["a wrong hash"][0])
@@ -382,6 +384,7 @@ OWED = {
 }
 
 
+@pytest.mark.alone
 def test_a_restart_that_an_earlier_run_did_not_come_to_is_made_up_for(fleet):
     """Its files are as declared, and newer than what has read them."""
     pid = web.main_pid(fleet, "web-lb02", "haproxy")

@@ -10,6 +10,8 @@ import yaml
 from tests.fleet import test_6_hg, test_6_pypi, test_6_radar_mrkr
 from tests.fleet.conftest import INVENTORY, ROOT, failed, planned
 
+pytestmark = pytest.mark.alone
+
 # What their users see, as before the move: the same tests, in their order, and the fixture of theirs.
 wheels = test_6_pypi.wheels
 test_the_uploader_uploads_and_nothing_is_replaced = test_6_pypi.test_the_uploader_uploads_and_nothing_is_replaced
@@ -59,16 +61,19 @@ CONFFILES = """
   apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
     xargs -r dpkg-query --show --showformat='${Conffiles}\\n' | sed -n 's/^ \\([^ ]*\\).*/\\1/p'
 """
-# What scripts of Debian's packages, and certbot itself, made beside their settings.
+# What scripts of Debian's packages, and certbot itself, made beside their settings; the first look for updates, which
+# a timer may begin in the middle of all this; and what the first login after a boot leaves.
 SCRIPTS = (
+    "/etc/apt/sources.list",
     "/etc/letsencrypt/renewal-hooks",
     "/etc/mercurial/hgrc.d/hgext.rc",
     "/etc/systemd/system/sockets.target.wants",
+    "/run/motd.dynamic",
     "/var/lib/letsencrypt",
     "/var/lib/ucf",
     "/var/www",
 )
-LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn")
+LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn", "/var/log/unattended-upgrades")
 NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
 
 

@@ -147,6 +147,7 @@ def test_a_server_made_anew_can_go_back_with_the_others(fleet):
         assert ran(fleet, "insync.rollback_web")["changes"]["release"]["new"] == before
 
 
+@pytest.mark.alone
 @FULL_SIZE
 def test_without_the_index_one_can_go_back(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
@@ -208,6 +209,7 @@ def test_a_run_that_is_killed_is_ended_by_the_next(fleet, drills):
 # After it.
 
 
+@pytest.mark.alone
 @FULL_SIZE
 def test_a_server_that_is_made_anew_gets_what_its_pool_serves_as_soon_as_the_index_answers(fleet):
     ran(fleet, "insync.update_in_web", *NEW, "watch=0")
@@ -274,6 +276,7 @@ def test_the_mailer_moves_and_no_mail_is_lost_or_doubled(fleet):
         fleet.eventually(lambda recipient=recipient: len(web.mails_to(fleet, recipient)) == 1)
 
 
+@pytest.mark.alone
 def test_the_conf_server_moves_and_comes_back(fleet):
     told = ran(fleet, "insync.update_in", "conf_server", "insync-conf-server==1.1.0")
     assert web.missing(fleet, "web02") == []

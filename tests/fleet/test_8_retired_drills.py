@@ -164,6 +164,8 @@ def left(fleet, servers):
         seen["again"] = fleet.highstate(servers, "test=True")
     finally:
         fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=inventory)
+        # Whatever it says, they come back.
+        seen["dry back"] = fleet.salt(servers, "state.highstate", "test=True", patience=180)
         seen["back"] = fleet.highstate(servers)
     return seen
 
@@ -192,6 +194,14 @@ def test_what_listens_is_what_the_inventory_still_declares(servers, left):
         assert ports["missing"] + ports["undeclared"] == [], server
         # The gateway's sshd has another port; as any other server it has this one.
         assert set(ports["declared"]) - {"tcp/22"} < set(left["declared"][server]), server
+
+
+def test_what_coming_back_does_is_told_before(servers, left):
+    for server in servers:
+        dry, done = list(left["dry back"][server].values()), left["back"][server]
+        assert failed(dry) == [], server
+        # What one package brings along, another state has not to do any more.
+        assert set() != set(changed(done)) <= set(planned(dry)), server
 
 
 def test_they_come_back_and_find_their_data(fleet, servers, left):

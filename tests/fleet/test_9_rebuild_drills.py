@@ -7,11 +7,14 @@ import time
 import insync_backup_keys
 import pytest
 
+from tests.fleet import test_7_environments as environments
 from tests.fleet import test_7_failover_drills as database
 from tests.fleet import test_7_stores_drills as stores
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed
 from tests.fleet.release import ran
+
+pytestmark = pytest.mark.alone
 
 MASTER = "ct1"
 # At small size one that serves customers; that data comes back is seen without a loss of the server too.
@@ -65,6 +68,9 @@ def test_a_lost_server_comes_back_as_it_was(fleet, drills, server):
         fleet.eventually(lambda: set(fleet.salt("*", "test.ping", patience=5)) == set(SERVERS), 120)
     else:
         assert record(fleet, server)["end"] == "ok"
+    if environment := INVENTORY["hosts"][server].get("environment"):
+        shown = lambda: environments.ask(fleet, environment, "/version", *environments.VISITOR)[0] == 200  # noqa: E731
+        fleet.eventually(shown, 60, why=f"{environment} shows nothing")
     fleet.eventually(lambda: web.sign_up(fleet, recipient)[0] == 409, 60, why="the customer is not known any more")
     fleet.eventually(lambda: web.sign_up(fleet, web.address())[0] == 201, 60, why="nobody can sign up")
 

@@ -17,6 +17,8 @@ from lab.paths import CACHE
 from tests.fleet import web
 from tests.fleet.conftest import INVENTORY, ROOT, SERVERS, changed, failed, planned
 
+pytestmark = pytest.mark.alone
+
 ROLES = {role for server in SERVERS for role in INVENTORY["hosts"][server]["roles"]}
 # One server of each role, the master first: it restarts, and what returns meanwhile is lost.
 MASTER, *OTHERS = ["ct1", *sorted({insync_inventory.hosts_with(INVENTORY, role)[0] for role in ROLES} - {"ct1"})]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pathlib
 
 import pytest
 
@@ -63,6 +64,23 @@ def test_a_client_cannot_say_who_it_is(side):
         assert seen["x-request-id"] == response.headers["X-Request-Id"]
         assert response.headers["Strict-Transport-Security"].startswith("max-age=")
         assert "Server" not in response.headers
+
+
+@private_world
+def test_it_starts_with_what_certbot_has_where_its_certificate_is_broken(side, single):
+    (state,) = [chunk for chunk in side["low"] if chunk["__id__"] == "acme-self-signed"]
+    with load_balancer(side):
+        file = pathlib.Path(state["name"])
+        certificate, key = file.read_text(encoding="ascii").split("-----BEGIN PRIVATE KEY", 1)
+        lineage = pathlib.Path("/etc/letsencrypt/live", file.stem)
+        lineage.mkdir(parents=True)
+        (lineage / "fullchain.pem").write_text(certificate, encoding="ascii")
+        (lineage / "privkey.pem").write_text(f"-----BEGIN PRIVATE KEY{key}", encoding="ascii")
+        file.write_text("by hand", encoding="ascii")
+        assert "unable to load certificate" in check(CONFIG.read_text(encoding="utf-8"))
+        result = single("insync_certificate.self_signed", name=str(file), domains=state["domains"])
+        assert result["changes"]["certificate"]["new"] == "of certbot"
+        assert check(CONFIG.read_text(encoding="utf-8")) == ""
 
 
 @private_world

@@ -19,6 +19,7 @@ def bugsink(tmp_path, monkeypatch):
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\ncat > {tmp_path}/told.json\ncat {tmp_path}/changes.json\n", encoding="utf-8")
     program.chmod(0o755)
+    (tmp_path / "conf.py").write_text("x\n", encoding="utf-8")
     (data / "db.sqlite3").touch()
     (tmp_path / "changes.json").write_text("{}", encoding="utf-8")
     return tmp_path
@@ -32,11 +33,17 @@ def provisioned(modules, bugsink):
         arguments = {"name": str(bugsink / "bugsink"), "data": str(bugsink / "data"), "settings": str(bugsink)}
         arguments |= {"script": "provision.py", "admin": "ops@insynchq.com", "team": "Insync", "projects": PROJECTS}
         arguments |= {"password": "sentry:password", "token": "sentry:token"}
-        chunk = ["provisioned", *({key: value} for key, value in arguments.items())]
-        data = {"bugsink": {"insync_bugsink": chunk, "__sls__": "bugsink", "__env__": "base"}}
+        chunk = ["provisioned", *({key: value} for key, value in arguments.items()), {"require": [{"test": "release"}]}]
+        settings = [{"name": str(bugsink / "conf.py")}, {"contents": "x"}]
+        data = {
+            "bugsink": {"insync_bugsink": chunk},
+            "release": {"test": ["nop", {"require": [{"file": "settings"}]}]},
+            "settings": {"file": ["managed", *settings]},
+        }
+        data = {name: {**states, "__sls__": "bugsink", "__env__": "base"} for name, states in data.items()}
         results = modules["state.high"](data, test=test, pillar={"secrets": {"sentry": secrets}})
         assert isinstance(results, dict), results
-        return next(iter(results.values()))
+        return next(result for result in results.values() if result["__id__"] == "bugsink")
 
     return apply
 
@@ -60,6 +67,21 @@ def test_on_a_blank_server_test_mode_tells_the_projects(provisioned, bugsink):
     result = provisioned(test=True)
     assert (result["result"], list(result["changes"])) == (None, ["project web"])
     assert not (bugsink / "told.json").exists()
+
+
+def test_what_is_brought_back_alone_is_asked_once_its_program_and_settings_are(provisioned, bugsink):
+    """Test mode knows that something comes before, and not what differs; it is as bad as it looks if nothing does."""
+    (bugsink / "bugsink" / "bin" / "python").unlink()
+    for test in (True, False):
+        result = provisioned(test=test)
+        assert (result["result"], result["changes"]) == (False, {})
+        assert "bin/python" in result["comment"]
+    (bugsink / "conf.py").unlink()
+    result = provisioned(test=True)
+    assert (result["result"], result["changes"]) == (None, {})
+    assert "what differs is seen once it is run, after settings (" in result["comment"]
+    assert "there is no secret" in provisioned(test=True, secrets={"key": SECRETS["key"]})["comment"]
+    assert not (bugsink / "conf.py").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Certificates: self-signed, then issued by a real ACME authority through a real certbot, and installed by a hook."""
 
+import datetime
 import pathlib
+import shutil
 import stat
 
+import insync_certificate
 import pytest
 from cryptography import x509
 
@@ -10,7 +13,8 @@ from tests.functional.acme import DIRECTORY, PORT, authority, digitalocean
 from tests.functional.private import command, private_world
 
 NAME, MORE = "www.insynchq.com", "insynchq.com"
-LIVE = pathlib.Path("/etc/letsencrypt/live/public")
+CERTBOT = pathlib.Path("/etc/letsencrypt")
+LIVE, NOTE = CERTBOT / "live/public", CERTBOT / "renewal/public.conf"
 HOOK = pathlib.Path("/etc/letsencrypt/renewal-hooks/deploy/server")
 
 
@@ -29,8 +33,8 @@ def self_signed(single, pem):
 
 @pytest.fixture
 def issued(single, pem):
-    def _issued(test=False, domains=(NAME,), directory=DIRECTORY):
-        arguments = {"domains": list(domains), "directory": directory, "port": PORT}
+    def _issued(test=False, domains=(NAME,), directory=DIRECTORY, port=PORT):
+        arguments = {"domains": list(domains), "directory": directory, "port": port}
         return single("insync_certificate.issued", name=str(pem), test=test, **arguments)
 
     return _issued
@@ -70,9 +74,18 @@ def test_what_is_there_stays(self_signed, pem, testmode):
     result = self_signed(testmode)
     assert (result["result"], result["changes"]) == (True, {})
     assert pem.read_bytes() == before
-    pem.write_text("by hand")
-    assert self_signed(testmode)["changes"] == {}
-    assert pem.read_text() == "by hand"
+
+
+def test_what_no_server_can_be_started_with_is_made_anew(self_signed, pem, testmode):
+    certificate, other = (insync_certificate.self_signed([NAME], datetime.datetime.now(datetime.UTC)) for _ in "12")
+    key = certificate.index(b"-----BEGIN PRIVATE KEY")
+    for broken in (b"by hand", certificate[:key], certificate[:-60], certificate[:key] + other[key:]):
+        pem.write_bytes(broken)
+        result = self_signed(testmode)
+        assert result["result"] is (None if testmode else True)
+        assert result["changes"] == {"certificate": {"old": "none with its key", "new": "self-signed"}}
+        assert (pem.read_bytes() == broken) is testmode
+        assert bool(self_signed(testmode)["changes"]) is testmode
 
 
 def test_a_folder_that_is_not_there(single, tmp_path):
@@ -169,10 +182,149 @@ def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tm
         # As certbot's timer does.
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
         assert (again := issued(test=True, domains=[NAME, MORE]))["changes"] == {}, again["comment"]
+    # What it has said to a former run is no reason to forget the account.
+    assert "Connection refused" in issued()["comment"]
+    assert list((CERTBOT / "accounts").rglob("regr.json"))
 
-        (LIVE.parents[1] / "renewal" / "public.conf").unlink()
-        foretold = issued(test=True, domains=[NAME, MORE])["comment"]
-        assert foretold.endswith("ordered: it is not noted how the current one would be renewed")
+
+def lose_note():
+    NOTE.unlink()
+
+
+def empty_note():
+    NOTE.write_text("")
+
+
+def cut_note():
+    NOTE.write_bytes(NOTE.read_bytes()[:300] + bytes(100))
+
+
+def lose_live():
+    shutil.rmtree(LIVE)
+
+
+def lose_live_and_note():
+    lose_live()
+    lose_note()
+
+
+def lose_key():
+    (LIVE / "privkey.pem").write_text("")
+
+
+def follow_links():
+    """As a backup without links brings it back."""
+    files = {path: path.read_bytes() for path in LIVE.glob("*.pem")}
+    lose_live()
+    LIVE.mkdir()
+    for path, content in files.items():
+        path.write_bytes(content)
+
+
+def tree():
+    """All that certbot has of certificates."""
+    found = (path for folder in ("live", "archive", "renewal", "aside") for path in (CERTBOT / folder).rglob("*"))
+    return {str(path): path.is_file() and path.read_bytes() for path in found if "README" not in path.name}
+
+
+@private_world
+def test_a_renewal_that_is_noted_no_more_or_otherwise_is_noted_without_an_order(self_signed, issued, pem, tmp_path):
+    self_signed()
+    hook(pem)
+    with authority(tmp_path):
+        assert issued()["result"] is True
+        first = names(pem)
+    whole = tree().keys()
+    for lose in (lose_note, empty_note, cut_note):
+        lose()
+        foretold, result = issued(test=True), issued()
+        assert (foretold["result"], result["result"]) == (None, True), result["comment"]
+        assert (foretold["changes"], list(result["changes"])) == (result["changes"], ["renewal"])
+        assert (issued()["changes"], names(pem), tree().keys()) == ({}, first, whole)
+    other = {"renewal": {"http-01-port": {"old": str(PORT), "new": "8403"}}}
+    assert issued(test=True, port=8403)["changes"] == issued(port=8403)["changes"] == other
+    assert issued(port=8403)["changes"] == {}
+    assert issued()["result"] is True
+    with authority(tmp_path):
+        # The account is of the former one.
+        shutil.rmtree(CERTBOT / "accounts")
+        command("certbot", "register", "--server", DIRECTORY, "--agree-tos", "--register-unsafely-without-email", "-n")
+        empty_note()
+        issued()
+        # As certbot's timer does.
+        command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
+    assert (names(pem) != first, len(tree())) == (True, len(whole) + 4)
+    assert (again := issued())["changes"] == {}, again["comment"]
+
+
+def add_stray():
+    """As certbot makes another lineage if the one of this name is broken."""
+    (CERTBOT / "archive/public-0001").mkdir()
+    (CERTBOT / "archive/public-0001/cert1.pem").write_text("")
+    (CERTBOT / "renewal/public-0001.conf").write_text("")
+
+
+LOST = [empty_note, lose_note, lose_live, lose_live_and_note, lose_key, follow_links]
+
+
+@private_world
+def test_what_certbot_has_lost_is_ordered_once(self_signed, issued, pem, tmp_path):
+    self_signed()
+    hook(pem)
+    with authority(tmp_path):
+        assert issued()["result"] is True
+    first, whole = names(pem), tree().keys()
+    add_stray()
+    for lose in (lose_live, lose_note):
+        lose()
+        broken = tree()
+        result = issued()
+        assert (result["result"], result["changes"]) == (False, {}), lose
+        assert "Connection refused" in result["comment"]
+        assert (tree(), names(pem)) == (broken, first), lose
+
+    with authority(tmp_path):
+        assert issued()["result"] is True
+        assert tree().keys() == whole
+        for lose in LOST:
+            before = names(pem)
+            lose()
+            add_stray()
+            if lose in (empty_note, lose_note):
+                # Whether the good one is of this CA, nothing tells.
+                shutil.rmtree(CERTBOT / "accounts")
+            foretold, result = issued(test=True), issued()
+            assert (foretold["result"], result["result"]) == (None, True), result["comment"]
+            assert foretold["changes"] == result["changes"], lose
+            assert (names(pem) != before, tree().keys()) == (True, whole), lose
+            before = names(pem)
+            assert (issued(test=True)["changes"], issued()["changes"], names(pem)) == ({}, {}, before), lose
+
+
+@private_world
+def test_a_server_without_its_certificate_starts_with_the_one_that_certbot_has(self_signed, issued, pem, tmp_path):
+    self_signed()
+    hook(pem)
+    with authority(tmp_path):
+        assert issued()["result"] is True
+    first = names(pem)
+    for lost in ("by hand", ""):
+        pem.write_text(lost)
+        foretold = self_signed(test=True), issued(test=True)
+        assert pem.read_text() == lost
+        started = self_signed()
+        assert names(pem) == first and insync_certificate.complete(pem.read_bytes())
+        # By the hook, which tells the server.
+        told = issued()
+        assert [one["result"] for one in (*foretold, started, told)] == [None, None, True, True]
+        assert [one["changes"] for one in foretold] == [started["changes"], told["changes"]]
+        old = "none with its key" if lost else None
+        assert started["changes"] == {"certificate": {"old": old, "new": "of certbot"}}
+        assert (told["changes"], names(pem)) == ({"installed": str(pem)}, first)
+        assert (self_signed()["changes"], issued()["changes"]) == ({}, {})
+    pem.write_text("by hand")
+    (LIVE / "privkey.pem").write_text("")
+    assert self_signed()["changes"]["certificate"]["new"] == "self-signed"
 
 
 def test_one_way_to_prove_the_names_is_declared(single, pem):
@@ -211,8 +363,12 @@ def test_a_wildcard_is_proven_by_dns_and_renewed_so(single, pem, tmp_path, monke
         command("certbot", "renew", "--force-renewal", "--quiet", "--no-random-sleep-on-renew")
         assert (names(pem)[0], names(pem) != first, records) == (wildcard, True, {})
         assert (again := issued(test=True))["changes"] == {}, again["comment"]
-        longer = issued(seconds=11, test=True)["comment"]
-        assert longer.endswith("would be renewed with dns-digitalocean-propagation-seconds 10, not 11")
+        before = names(pem)
+        changes = {"renewal": {"dns-digitalocean-propagation-seconds": {"old": "10", "new": "11"}}}
+        foretold, result = issued(seconds=11, test=True), issued(seconds=11)
+        assert (foretold["result"], result["result"]) == (None, True), result["comment"]
+        assert (foretold["changes"], result["changes"]) == (changes, changes)
+        assert (issued(seconds=11)["changes"], names(pem)) == ({}, before), "nothing was ordered"
 
         foretold = issued("rfc2136", test=True)["comment"]
         why = "the current one would be renewed with authenticator dns-digitalocean, not dns-rfc2136"

@@ -2,11 +2,13 @@
 
 import datetime
 import json
+import pathlib
 
 import insync_mariadb
 import insync_systemd
 import pytest
 
+from tests.functional.private import private_world
 from tests.functional.test_insync_mysql import socket, sql  # noqa: F401  fixtures
 
 REPLICA = {"source": "db.example", "port": 3306, "user": "replica", "key": "db:replica", "ca": "/ca.crt"}
@@ -32,6 +34,15 @@ def test_the_primary_is_opened(single, socket, server, testmode):  # noqa: F811
     assert result["changes"] == {"read_only": {"old": True, "new": False}}
     assert closed(server) is testmode
     assert single("insync_db.writable", name=socket)["changes"] == (result["changes"] if testmode else {})
+
+
+@private_world
+def test_of_one_that_does_not_run_test_mode_tells_only_what_is_known(single, tmp_path):
+    for data in (False, True):
+        result = single("insync_db.writable", test=True, name=str(tmp_path / "none"))
+        assert (result["result"], bool(result["changes"])) == (None, not data)
+        assert "MariaDB does not run" in result["comment"]
+        pathlib.Path("/var/lib/mysql/mysql").mkdir(parents=True, exist_ok=True)
 
 
 def test_one_that_opens_by_itself_is_waited_for(single, socket, server, monkeypatch):  # noqa: F811

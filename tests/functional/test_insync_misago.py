@@ -20,6 +20,7 @@ def misago(tmp_path, monkeypatch):
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\ncat > {tmp_path}/told.json\ncat {tmp_path}/changes.json\n", encoding="utf-8")
     program.chmod(0o755)
+    (tmp_path / "conf.py").write_text("x\n", encoding="utf-8")
     (tmp_path / "database").touch()
     (tmp_path / "changes.json").write_text("{}", encoding="utf-8")
     return tmp_path
@@ -33,11 +34,17 @@ def provisioned(modules, misago):
         arguments = {"name": str(misago / "misago"), "data": str(misago), "settings": str(misago), "database": "misago"}
         arguments |= {"script": "provision.py", "admin": {"name": "ops", "email": "ops@insynchq.com"}}
         arguments |= {"password": "forum:password", "values": {"forum_name": "Insync"}}
-        chunk = ["provisioned", *({key: value} for key, value in arguments.items())]
-        data = {"misago": {"insync_misago": chunk, "__sls__": "misago", "__env__": "base"}}
+        chunk = ["provisioned", *({key: value} for key, value in arguments.items()), {"require": [{"test": "release"}]}]
+        settings = [{"name": str(misago / "conf.py")}, {"contents": "x"}]
+        data = {
+            "misago": {"insync_misago": chunk},
+            "release": {"test": ["nop", {"require": [{"file": "settings"}]}]},
+            "settings": {"file": ["managed", *settings]},
+        }
+        data = {name: {**states, "__sls__": "misago", "__env__": "base"} for name, states in data.items()}
         results = modules["state.high"](data, test=test, pillar={"secrets": {"forum": {"password": password}}})
         assert isinstance(results, dict), results
-        return next(iter(results.values()))
+        return next(result for result in results.values() if result["__id__"] == "misago")
 
     return apply
 
@@ -60,6 +67,34 @@ def test_on_a_blank_server_test_mode_tells_the_administrator(provisioned, misago
     result = provisioned(test=True)
     assert (result["result"], list(result["changes"])) == (None, ["administrator ops"])
     assert not (misago / "told.json").exists()
+
+
+def test_what_is_brought_back_alone_is_asked_once_its_program_and_settings_are(provisioned, misago):
+    """Test mode knows that something comes before, and not what differs; it is as bad as it looks if nothing does."""
+    (misago / "misago" / "bin" / "python").unlink()
+    for test in (True, False):
+        result = provisioned(test=test)
+        assert (result["result"], result["changes"]) == (False, {})
+        assert "bin/python" in result["comment"]
+    (misago / "conf.py").unlink()
+    result = provisioned(test=True)
+    assert (result["result"], result["changes"]) == (None, {})
+    assert "what differs is seen once it is run, after settings (" in result["comment"]
+    assert provisioned(test=True, password="")["result"] is False
+
+
+def test_a_database_that_does_not_run_yet_is_asked_once_it_does(provisioned, misago, released, monkeypatch):
+    def refuse(database):
+        raise insync_postgresql.DatabaseError("it does not run")
+
+    monkeypatch.setattr(insync_postgresql, "has", refuse)
+    assert provisioned(test=True)["result"] is False
+    (misago / "conf.py").unlink()
+    result = provisioned(test=True)
+    assert (result["result"], result["changes"]) == (None, {})
+    assert result["comment"].endswith("after settings (" + str(misago / "misago") + ": it does not run)")
+    in_service(misago)
+    assert released(test=True)["comment"].endswith(": it does not run")
 
 
 def test_a_secret_that_is_missing_is_named(provisioned, misago):
@@ -104,11 +139,17 @@ def test_an_index_that_is_down_leaves_what_serves(released, misago):
     assert [path.name for path in misago.glob("opt*")] == []
 
 
-def test_a_release_that_serves_is_left_alone_unless_its_database_is_gone(released, misago, testmode):
+def in_service(misago):
+    """Let the release of the lock be in service; return its id."""
     release = insync_venv.release_id((misago / "served" / "misago" / "files" / "requirements.txt").read_text())
     (misago / f"opt-{release}").mkdir()
     (misago / f"opt-{release}" / insync_venv.COMPLETE).touch()
     (misago / "opt").symlink_to(f"opt-{release}")
+    return release
+
+
+def test_a_release_that_serves_is_left_alone_unless_its_database_is_gone(released, misago, testmode):
+    release = in_service(misago)
     result = released(test=testmode)
     assert (result["result"], result["changes"]) == (True, {})
     (misago / "database").unlink()

@@ -1,6 +1,7 @@
 """When the CA is asked for a certificate, and what certbot's output comes to."""
 
 import datetime
+import pathlib
 
 import insync_certificate
 import pytest
@@ -86,6 +87,9 @@ NOTED = {
 }
 
 
+BEGIN = "cert = /a\nprivkey = /b\nchain = /c\nfullchain = /d\n\n[renewalparams]\n"
+
+
 def test_the_two_ways_to_show_that_a_name_is_ours():
     assert insync_certificate.way(port=842) == HTTP
     dns = {"provider": "rfc2136", "credentials": "/etc/dns.ini", "propagation_seconds": 1}
@@ -99,12 +103,8 @@ def test_the_two_ways_to_show_that_a_name_is_ours():
         (NOTED["dns"], "https://a.test/dir", DNS, ""),
         (NOTED["dns"], "https://b.test/dir", DNS, "the current one is from another CA"),
         ("", "https://a.test/dir", DNS, "it is not noted how the current one would be renewed"),
-        (
-            NOTED["http"],
-            "https://a.test/dir",
-            {**HTTP, "http-01-port": "8402"},
-            "the current one would be renewed with http-01-port 842, not 8402",
-        ),
+        (NOTED["http"], "https://a.test/dir", {**HTTP, "http-01-port": "8402"}, ""),
+        (NOTED["http"] + "http01", "https://a.test/dir", HTTP, "it is not noted how the current one would be renewed"),
         (
             NOTED["http"],
             "https://a.test/dir",
@@ -114,18 +114,54 @@ def test_the_two_ways_to_show_that_a_name_is_ours():
     ],
 )
 def test_what_certbot_has_noted_for_the_renewal_is_what_is_declared(noted, server, options, why):
-    assert insync_certificate.why_not_renewed(f"# x\n[renewalparams]\n{noted}", server, options) == why
+    assert insync_certificate.why_not_renewed(BEGIN + noted, server, options) == why
+
+
+def test_a_note_without_its_files_or_its_section_is_none():
+    whole = BEGIN + NOTED["http"]
+    assert insync_certificate.noted(whole)["http01_port"] == "842"
+    for lost in ("cert = /a\n", "[renewalparams]\n", "server = https://a.test/dir\n"):
+        assert insync_certificate.noted(whole.replace(lost, "")) == {}
+    assert insync_certificate.noted(whole + "\0\0\0") == {}
+
+
+def test_another_option_is_noted_and_the_rest_stays():
+    whole = f"# by certbot\n{BEGIN}{NOTED['http'].replace(' = ', '=')}account = a1\n[[webroot_map]]\na.b = /c\n"
+    assert insync_certificate.differences(whole, HTTP) == {}
+    wanted = {**HTTP, "http-01-port": "8402"}
+    assert insync_certificate.differences(whole, wanted) == {"http-01-port": {"old": "842", "new": "8402"}}
+    changed = insync_certificate.with_options(whole, wanted)
+    assert insync_certificate.noted(changed) == {**insync_certificate.noted(whole), "http01_port": "8402"}
+    assert changed.startswith("# by certbot\n") and changed.endswith("[[webroot_map]]\na.b = /c\n")
+
+
+def test_a_note_that_was_lost_is_written_anew():
+    live, archive = pathlib.Path("/live/public"), pathlib.Path("/archive/public")
+    made = insync_certificate.renewal(live, archive, "a1", "https://a.test/dir", DNS)
+    assert insync_certificate.why_not_renewed(made, "https://a.test/dir", DNS) == ""
+    assert insync_certificate.differences(made, DNS) == {}
+    found = insync_certificate.noted(made)
+    assert (found["privkey"], found["account"]) == ("/live/public/privkey.pem", "a1")
+
+
+def test_a_server_takes_a_certificate_with_its_own_key_only():
+    one, other = (insync_certificate.self_signed(["a"], NOW) for _ in range(2))
+    (certificate, key), (chain, wrong) = (pem.split(b"-----BEGIN PRIVATE", 1) for pem in (one, other))
+    key, wrong = b"-----BEGIN PRIVATE" + key, b"-----BEGIN PRIVATE" + wrong
+    for good in (one, key + certificate, certificate + chain + key):
+        assert insync_certificate.complete(good)
+    for bad in (b"", b"by hand", certificate, key, certificate + wrong, chain + certificate + key, one[:-40], one[9:]):
+        assert not insync_certificate.complete(bad)
 
 
 @pytest.mark.parametrize("provider, default", [("digitalocean", 10), ("rfc2136", 60)])
 def test_a_renewal_notes_no_option_that_is_as_the_plugin_has_it(provider, default):
-    noted = f"server = a\nauthenticator = dns-{provider}\ndns_{provider}_credentials = /etc/dns.ini\n"
+    noted = f"{BEGIN}server = a\nauthenticator = dns-{provider}\ndns_{provider}_credentials = /etc/dns.ini\n"
     for seconds in (default, default + 1):
         dns = {"provider": provider, "credentials": "/etc/dns.ini", "propagation_seconds": seconds}
-        why = insync_certificate.why_not_renewed(noted, "a", insync_certificate.way(dns=dns))
-        option = f"dns-{provider}-propagation-seconds"
-        would = f"the current one would be renewed with {option} {default}, not {seconds}"
-        assert why == ("" if seconds == default else would)
+        found = insync_certificate.differences(noted, insync_certificate.way(dns=dns))
+        other = {f"dns-{provider}-propagation-seconds": {"old": str(default), "new": str(seconds)}}
+        assert found == ({} if seconds == default else other)
 
 
 CHALLENGE = """

@@ -291,6 +291,13 @@ def test_what_runs_tests_only_is_told_that_it_may_not_publish(copies, role, ci, 
     starts(insync_check.problems(*copies), f"settings.yaml: {role}.ci.", told)
 
 
+@pytest.mark.parametrize("index", ["stable", "nosuch"])
+def test_ci_publishes_only_where_its_user_may_upload(copies, index):
+    settings(copies[1], "ci", "ci", {"projects": {"example": {"publish": index}}})
+    said = f"'ci' may not upload to '{index}'; see devpi.indexes in pillar/role/pypi_server.sls"
+    assert insync_check.problems(*copies) == [f"settings.yaml: ci.ci.projects.example.publish: {said}"]
+
+
 def test_ci_without_a_password_to_publish_with_is_told(copies):
     edit(copies[0], "role/ci.sls", lambda tunables: tunables["ci"]["secrets"].pop("upload"))
     found = insync_check.problems(*copies)

@@ -23,7 +23,7 @@ def roots(tmp_path):
 def test_it_is_what_the_roles_say_together(roots):
     found = declared.of_roles(roots(wiki={"wiki": DATA}, web={"web": {"none": "why"}}), ["wiki", "web", "mute"])
     assert found == {"wiki": DATA, "web": {"none": "why"}}
-    assert declared.kinds(found) == {"wiki": DATA}
+    assert declared.kinds(found, ()) == {"wiki": DATA}
 
 
 def test_two_roles_may_mean_the_same_data_and_not_two_by_one_name(roots):
@@ -35,10 +35,16 @@ def test_two_roles_may_mean_the_same_data_and_not_two_by_one_name(roots):
 
 def test_it_may_depend_on_the_pillar():
     data = {"forum": {"files": ["/a"], "when": ["forum", "engine", "misago"]}}
-    assert declared.kinds(data) == data
-    assert declared.kinds(data, {"forum": {"engine": "misago"}}) == data
+    assert declared.kinds(data, ()) == data
+    assert declared.kinds(data, (), {"forum": {"engine": "misago"}}) == data
     for pillar in ({}, {"forum": {}}, {"forum": {"engine": "none"}}):
-        assert declared.kinds(data, pillar) == {}
+        assert declared.kinds(data, (), pillar) == {}
+
+
+def test_it_may_be_anothers_task_where_that_role_is_played():
+    data = {"mysql_primary": {"mariadb": ["insync"], "unless": "mysql_replica"}}
+    assert declared.kinds(data, {"mysql_primary"}) == data
+    assert declared.kinds(data, {"mysql_primary", "mysql_replica"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,8 @@ def test_it_may_depend_on_the_pillar():
         ({"files": ["etc"]}, "files: etc: does not begin with /"),
         ({"hg": "srv"}, "hg: srv: does not begin with /"),
         ({"files": ["/a"], "when": ["forum"]}, "when: is not"),
+        ({"mariadb": "insync"}, "mariadb: is not a list"),
+        ({"mariadb": ["insync"], "postgresql": "misago"}, "let each be a kind of its own"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(roots, what, problem):

@@ -66,6 +66,24 @@ def test_a_manifest():
         archive.manifest(bucket, "physical", "2026-03-03T013000Z")
 
 
+@pytest.mark.parametrize(
+    "newest, leads",
+    [
+        ({"server": "db2", "lineage": "x"}, True),
+        ({"server": "db2", "lineage": "y"}, False),
+        ({"server": "db1", "lineage": "x"}, False),
+        ({}, False),
+        ({"tables": {}, "server": "db2", "lineage": "x"}, False),
+    ],
+)
+def test_binary_logs_go_on_from_the_newest_backup_only(newest, leads):
+    own = {**MANIFEST, "server": "db2", "lineage": "x"}
+    later = {**MANIFEST, "id": "2026-03-02T020000Z", **newest}
+    told = {f"physical/{one['id']}/manifest.json": json.dumps(one).encode() for one in (own, later)}
+    assert archive.leads_on(Bucket(**told), "db2", "x") is leads
+    assert archive.leads_on(Bucket(), "db2", "x") is False
+
+
 def test_binary_logs_and_their_gaps():
     keys = [archive.log_key("db2", "x", f"mariadb-bin.00000{number}") for number in (1, 2, 5)]
     found = archive.logs(Bucket(**dict.fromkeys([*keys, "binlogs/db2/x/other"], b"")))
@@ -149,7 +167,7 @@ def test_a_whole_dump(tmp_path):
         ("CREATE TABLE a (b INT);\n", None, "cut off"),
         ("", None, "cut off"),
         ("-- Dump completed\nINSERT INTO a VALUES (1),", None, "cut off"),
-        (gzip.compress(WHOLE.encode())[:-9], None, "the dump of insync: "),
+        (gzip.compress(WHOLE.encode(), mtime=0)[:-9], None, "the dump of insync: "),
         (WHOLE, 2 * len(WHOLE), "had 130 last time"),
     ],
 )

@@ -58,3 +58,24 @@ def test_from_the_backup_on_every_moment_can_be_asked_for(until):
 def test_what_is_before_the_backup_or_no_moment_is_refused(until, message):
     with pytest.raises(restore.RestoreError, match=f"until: .*{message}"):
         restore.check_until(until, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "begins, first",
+    [
+        (["", "0-17-90", "0-17-110"], 1),
+        # The replica was the primary for a while, and what a log begins with names both for ever.
+        (["", "0-18-50,0-17-90", "0-18-50,0-17-110"], 1),
+        (["", "0-18-50,0-17-100", "0-18-50,0-17-110"], 1),
+    ],
+)
+def test_the_logs_that_go_on_from_a_backup(monkeypatch, begins, first):
+    there = {number: types.SimpleNamespace(key=number) for number in range(len(begins))}
+    monkeypatch.setattr(restore.insync_db_archive, "logs", lambda _: {("replica", "data"): there})
+
+    def head(number):
+        return types.SimpleNamespace(number=number, meta={"begins": begins[number]})
+
+    bucket = types.SimpleNamespace(head=head)
+    items = restore.logs_from(bucket, {**MANIFEST, "server": "replica", "lineage": "data"})
+    assert [item.number for item in items] == list(range(first, len(begins)))

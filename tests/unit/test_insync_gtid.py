@@ -50,3 +50,21 @@ def test_the_later_of_two(one, other, later):
 )
 def test_what_another_history_lacks(position, history, lacking):
     assert insync_gtid.missing(position, history) == lacking
+
+
+@pytest.mark.parametrize(
+    "position, reached, after",
+    [
+        ("", "", []),
+        ("0-17-5", "", ["0-17-5"]),
+        ("0-17-5", "0-17-5", []),
+        ("0-17-6", "0-17-5", ["0-17-6"]),
+        # Another server has taken over, or has for a while.
+        ("0-17-5", "0-18-6", []),
+        ("0-18-6,0-17-9", "0-17-9", []),
+        ("0-18-6,0-17-9", "0-17-8", ["0-17-9"]),
+        ("0-17-5,2-17-1", "0-18-9", ["2-17-1"]),
+    ],
+)
+def test_what_comes_after_a_position(position, reached, after):
+    assert insync_gtid.ahead(position, reached) == after

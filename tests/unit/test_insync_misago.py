@@ -317,6 +317,18 @@ def test_a_refusal_is_one_line(psql, said, message):
     assert "\n" not in str(caught.value)
 
 
-def test_where_postgresql_is_not_installed_there_is_no_database(monkeypatch):
-    monkeypatch.setattr(insync_postgresql.shutil, "which", lambda name: None)
-    assert insync_postgresql.has("misago") is False
+@pytest.mark.parametrize(
+    ("program", "cluster", "known"), [(None, False, True), (None, True, False), ("/usr/bin/psql", True, True)]
+)
+def test_a_cluster_without_its_program_is_not_taken_for_none(tmp_path, monkeypatch, program, cluster, known):
+    monkeypatch.setattr(insync_postgresql, "CLUSTERS", tmp_path)
+    monkeypatch.setattr(insync_postgresql, "sql", lambda statement: [])
+    monkeypatch.setattr(insync_postgresql.shutil, "which", lambda name: program)
+    if cluster:
+        (tmp_path / "15" / "main").mkdir(parents=True)
+        (tmp_path / "15" / "main" / "PG_VERSION").touch()
+    if known:
+        assert insync_postgresql.has("misago") is False
+    else:
+        with pytest.raises(insync_postgresql.DatabaseError, match="PostgreSQL is not installed"):
+            insync_postgresql.has("misago")
