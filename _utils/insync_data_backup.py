@@ -33,8 +33,9 @@ def of_server(pillar, server):
 
     Raises DataError if it has nothing to back up.
     """
-    # Of another server's role it matters only where that is a client of this one.
-    there = insync_data_declared.kinds(pillar["backup"], {*pillar["roles"], *pillar["clients"]}, pillar)
+    # Another server's role matters only where that is a client of this one; a role that nobody plays has none.
+    clients = {role for role, addresses in pillar["clients"].items() if addresses}
+    there = insync_data_declared.kinds(pillar["backup"], {*pillar["roles"], *clients}, pillar)
     if not there:
         raise DataError("this server has no data to back up, as far as is declared")
     where, secrets = pillar["backup_store"], pillar["secrets"]["backup"]

@@ -53,6 +53,14 @@ def test_who_has_data_backs_it_up_and_is_red_when_it_is_late(compiled):
     assert units(compiled, "web02") == {f"data-backup-no-{what}" for what in ("timer", "unit", "package", "record")}
 
 
+def test_a_database_is_kept_by_itself_where_nothing_follows_it(compiled):
+    kept = {server for server, side in compiled.items() if "mysql_primary" in of_pillar(side["pillar"])}
+    assert kept == {server for server, host in INVENTORY["hosts"].items() if "environment" in host}
+    for server, side in compiled.items():
+        fresh = [chunk for chunk in side["low"] if chunk["__id__"] == "data-backup-fresh"]
+        assert ("mysql_primary" in str([chunk["hours"] for chunk in fresh])) is (server in kept), server
+
+
 def test_every_server_with_a_public_certificate_keeps_it(compiled):
     having = {
         server for server, side in compiled.items() if side["pillar"]["names"] or side["pillar"]["wildcard_names"]
