@@ -12,6 +12,7 @@ BASE = "base"
 WORLD = "world"
 # The environment of servers that name none.
 PRODUCTION = insync_primaries.PRODUCTION
+BALANCER = "web_lb"
 GATEWAY = "ssh_gateway"
 MASTER = "salt_master"
 # Who answers for the names of zones.yaml.

@@ -10,6 +10,7 @@ import urllib.parse
 
 import jsonschema
 from insync_inventory import (
+    BALANCER,
     BASE,
     FILES,
     GATEWAY,
@@ -39,7 +40,7 @@ from insync_inventory import (
 )
 
 WEB_UNIT = "nginx.service"
-BALANCER, PREVIEW = "web_lb", "preview"
+PREVIEW = "preview"
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"{LABEL}(\.{LABEL})+"
 TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number"}

@@ -55,6 +55,19 @@ def for_roles(roots, roles, environment=insync_inventory.PRODUCTION, records=ins
     return {app: release for app, release in found.items() if release["lock"]}
 
 
+def slots(inventory, environment, records=insync_serving.RECORDS):
+    """
+    Return ``{pool: slot}`` (dict of str) of what serves in ``environment`` (str), for a balancer that is made anew.
+
+    A pool that no release verb has moved yet is left out: it serves in its first slot.
+
+    inventory (dict): as insync_inventory.load returns it. records: as for ``for_roles``. Raises insync_site.SiteError.
+    """
+    names = {pool: insync_inventory.application_name(environment, pool) for pool in insync_inventory.pools(inventory)}
+    found = {pool: _serving(name, records) for pool, name in names.items()}
+    return {pool: one["slot"] for pool, one in found.items() if one}
+
+
 def _serving(app, records):
     try:
         found = insync_serving.read(app, records)

@@ -1,6 +1,6 @@
 {#- The way from the internet to the release slots. A change is checked, then reloaded; haproxy is never restarted, and which
     slot is in use (active.map) belongs to the releases. -#}
-{%- from 'haproxy/map.jinja' import active, challenge_port, endpoints, haproxy, listen, names, peers, pools, preview with context %}
+{%- from 'haproxy/map.jinja' import active, challenge_port, endpoints, haproxy, listen, names, peers, pools, preview, serving_slots with context %}
 {%- from 'acme/map.jinja' import certificate with context %}
 
 haproxy-save-servers:
@@ -51,7 +51,7 @@ haproxy-active-map:
     - mode: '0644'
     - contents:
       {%- for pool in pools %}
-      - {{ pool }} blue
+      - {{ pool }} {{ serving_slots[pool] | default('blue') }}
       {%- endfor %}
     - require:
       - pkg: haproxy-package

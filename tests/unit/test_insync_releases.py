@@ -32,6 +32,16 @@ def test_a_server_gets_the_locks_of_its_applications(roots):
     assert insync_releases.for_roles(roots, ["mailer"]) == {}, "its lock is still to be made"
 
 
+def test_a_blank_balancer_knows_which_slots_serve(tmp_path):
+    names = ("web-blue", "web-green", "api-blue")
+    services = {name: {"slot_of": name.partition("-")[0], "role": "web"} for name in names}
+    inventory = {"services": services, "hosts": {}}
+    (tmp_path / "staging-web").mkdir()
+    insync_serving.write("staging-web", "green", "0d2c", LOCK, records=tmp_path)
+    assert insync_releases.slots(inventory, "staging", records=tmp_path) == {"web": "green"}
+    assert insync_releases.slots(inventory, "production", records=tmp_path) == {}
+
+
 def test_a_blank_server_gets_what_its_pool_serves(roots, tmp_path):
     store(roots, "web", LOCK)
     served = {"lock": LOCK.replace("1.0.0", "1.1.0"), "slot": "green"}
