@@ -1,18 +1,16 @@
 """Databases of a MariaDB that has no replica: dumped at one moment, and loaded again; what is there is moved aside."""
 
-import subprocess
-
 import insync_mariadb
+import insync_pipe
 
 _COMPLETE = b"-- Dump completed"
 _OF_MOMENT = ["--single-transaction", "--routines", "--triggers", "--events", "--hex-blob", "--databases"]
-SECONDS = 3600
 
 
 def dump(databases, file):
     """Write ``databases`` (list of str) into ``file`` (pathlib.Path). Raises insync_mariadb.DatabaseError."""
     with file.open("wb") as target:
-        _run("mariadb-dump", *_OF_MOMENT, *databases, stdout=target)
+        _run("mariadb-dump", *_OF_MOMENT, *databases, target=target)
     check(file)
 
 
@@ -28,7 +26,7 @@ def filled(databases):
     """Return those of ``databases`` (list of str) that have tables."""
     if not databases:
         return []
-    with insync_mariadb.local(seconds=30) as query:
+    with insync_mariadb.local() as query:
         return [name for name in databases if _tables(query, name)]
 
 
@@ -41,12 +39,12 @@ def move(databases, stamp):
     """
     aside = {name: f"{name}_{stamp}" for name in filled(databases)}
     try:
-        with insync_mariadb.local(seconds=SECONDS) as query:
+        with insync_mariadb.local() as query:
             for new in aside.values():
                 query(f"CREATE DATABASE `{new}`")
             _rename(query, aside)
     except insync_mariadb.DatabaseError:
-        with insync_mariadb.local(seconds=SECONDS) as query:
+        with insync_mariadb.local() as query:
             for new in aside.values():
                 # What could not be taken back is in there.
                 if not _tables(query, new):
@@ -58,12 +56,12 @@ def move(databases, stamp):
 def load(file):
     """Run the dump in ``file`` (pathlib.Path). Raises insync_mariadb.DatabaseError with the first error."""
     with file.open("rb") as opened:
-        _run("mariadb", "--binary-mode", stdin=opened)
+        _run("mariadb", "--binary-mode", source=opened)
 
 
 def back(databases, aside):
     """Undo ``load`` and ``move``: remove all in ``databases`` (list of str), let what is in ``aside`` (dict) return."""
-    with insync_mariadb.local(seconds=SECONDS) as query:
+    with insync_mariadb.local() as query:
         query("SET FOREIGN_KEY_CHECKS = 0")
         for name in databases:
             for table, kind in _tables(query, name):
@@ -86,14 +84,9 @@ def _tables(query, database):
     return query(asked, database)
 
 
-def _run(program, *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE):
-    command = [program, "--user=root", f"--socket={insync_mariadb.SOCKET}", *words]
-    options = {"stdin": stdin, "stdout": stdout, "stderr": subprocess.PIPE, "cwd": "/", "check": False}
+def _run(program, *words, **files):
     try:
-        done = subprocess.run(command, timeout=SECONDS, **options)
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise insync_mariadb.DatabaseError(f"{program}: {getattr(exc, 'strerror', None) or exc}") from exc
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").split("\n")
-        told = next((line for line in said if "error" in line.lower()), f"exit code {done.returncode}")
-        raise insync_mariadb.DatabaseError(f"{program}: {' '.join(told.split())[:300]}")
+        command = [program, "--user=root", f"--socket={insync_mariadb.SOCKET}", *words]
+        insync_pipe.run([command], cwd="/", **files)
+    except insync_pipe.PipeError as exc:
+        raise insync_mariadb.DatabaseError(str(exc)) from exc
