@@ -15,7 +15,16 @@ KEEPER = "backup_retention"
 
 def servers(roots, inventory):
     """Return the servers (list of str) with data that is backed up; roots (list of str): the pillar roots."""
-    return [host for host in inventory["hosts"] if _kinds(roots, inventory, host)]
+    return [host for host in inventory["hosts"] if kinds(roots, inventory, host)]
+
+
+def kinds(roots, inventory, host):
+    """Return what ``host`` (str) keeps and backs up (dict: kind -> how); arguments as for ``of_host``."""
+    environment = insync_inventory.environment_of(inventory, host)
+    there = [one for one in inventory["hosts"] if insync_inventory.environment_of(inventory, one) == environment]
+    played = {role for one in there for role in insync_inventory.roles_of(inventory, one)}
+    declared = insync_data_declared.of_roles(roots, insync_inventory.roles_of(inventory, host))
+    return insync_data_declared.kinds(declared, played)
 
 
 def of_host(roots, inventory, host):
@@ -27,7 +36,7 @@ def of_host(roots, inventory, host):
     roots (list of str): the pillar roots; the site folder is the last one. inventory (dict): as it is loaded.
     Raises insync_site.SiteError naming the file and the key that is missing or surplus.
     """
-    found = {"backup": _of(roots, host)} if _kinds(roots, inventory, host) else {}
+    found = {"backup": _of(roots, host)} if kinds(roots, inventory, host) else {}
     if KEEPER in insync_inventory.roles_of(inventory, host):
         found["backup_passwords"] = {one: _of(roots, one)["password"] for one in servers(roots, inventory)}
     return found
@@ -46,14 +55,6 @@ def problems(roots, inventory):
         except insync_site.SiteError as exc:
             found.append(str(exc))
     return found
-
-
-def _kinds(roots, inventory, host):
-    environment = insync_inventory.environment_of(inventory, host)
-    there = [one for one in inventory["hosts"] if insync_inventory.environment_of(inventory, one) == environment]
-    played = {role for one in there for role in insync_inventory.roles_of(inventory, one)}
-    declared = insync_data_declared.of_roles(roots, insync_inventory.roles_of(inventory, host))
-    return insync_data_declared.kinds(declared, played)
 
 
 def _of(roots, host):

@@ -33,9 +33,8 @@ def of_server(pillar, server):
 
     Raises DataError if it has nothing to back up.
     """
-    # Another server's role matters only where that is a client of this one; a role that nobody plays has none.
-    clients = {role for role, addresses in pillar["clients"].items() if addresses}
-    there = insync_data_declared.kinds(pillar["backup"], {*pillar["roles"], *clients}, pillar)
+    declared = {kind: pillar["backup"][kind] for kind in pillar["backup_kinds"]}
+    there = {kind: how for kind, how in declared.items() if insync_data_declared.applies(how, pillar)}
     if not there:
         raise DataError("this server has no data to back up, as far as is declared")
     where, secrets = pillar["backup_store"], pillar["secrets"]["backup"]

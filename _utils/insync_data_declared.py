@@ -31,18 +31,18 @@ def of_roles(roots, roles):
     return found
 
 
-def kinds(declared, roles, pillar=None):
+def kinds(declared, roles):
     """
-    Return what of ``declared`` (dict: kind -> how) is to be backed up.
+    Return what of ``declared`` (dict: kind -> how) is to be backed up, as far as the inventory says.
 
-    roles (collection of str): those that the servers of its environment play. pillar (dict): the server's; without it
-    what depends on it counts as well.
+    roles (collection of str): those that the servers of its environment play.
     """
-    data = {kind: what for kind, what in declared.items() if "none" not in what and what.get("unless") not in roles}
-    return data if pillar is None else {kind: what for kind, what in data.items() if _applies(what, pillar)}
+    elsewhere = {kind for kind, what in declared.items() if "unless" in what and what["unless"] in roles}
+    return {kind: what for kind, what in declared.items() if "none" not in what and kind not in elsewhere}
 
 
-def _applies(what, pillar):
+def applies(what, pillar):
+    """Return whether ``what`` (dict), how a kind of data is backed up, is meant for a server with this ``pillar``."""
     if "when" not in what:
         return True
     key, more, value = what["when"]
@@ -54,7 +54,9 @@ def _problem(what):
     if not isinstance(what, dict) or not what:
         return "says neither what the data is, nor why there is none"
     if "none" in what:
-        return "there cannot be data, and a reason why there is none" if len(what) > 1 else ""
+        if len(what) > 1:
+            return "there cannot be data, and a reason why there is none"
+        return "" if isinstance(what["none"], str) else "none: is not a text"
     for key, value in what.items():
         if key not in (*ENGINES, *MORE):
             return f"'{key}' is not one of none, {', '.join((*ENGINES, *MORE))}"

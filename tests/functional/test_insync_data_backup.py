@@ -237,7 +237,7 @@ def test_what_is_not_there_is_said(repository, wiki, tmp_path):
     with pytest.raises(data.DataError, match="kind=data: there is wiki; they come back one by one"):
         data.one_of({"wiki": {}}, "data")
     with pytest.raises(data.DataError, match="no data to back up"):
-        data.of_server({"backup": {"web": {"none": "it keeps nothing"}}, "roles": ["web"], "clients": {}}, "web02")
+        data.of_server({"backup": {"web": {"none": "it keeps nothing"}}, "backup_kinds": []}, "web02")
 
 
 def test_the_password_is_on_no_command_line(restic, monkeypatch):

@@ -35,10 +35,9 @@ def test_two_roles_may_mean_the_same_data_and_not_two_by_one_name(roots):
 
 def test_it_may_depend_on_the_pillar():
     data = {"forum": {"files": ["/a"], "when": ["forum", "engine", "misago"]}}
-    assert declared.kinds(data, ()) == data
-    assert declared.kinds(data, (), {"forum": {"engine": "misago"}}) == data
+    assert declared.applies(data["forum"], {"forum": {"engine": "misago"}})
     for pillar in ({}, {"forum": {}}, {"forum": {"engine": "none"}}):
-        assert declared.kinds(data, (), pillar) == {}
+        assert not declared.applies(data["forum"], pillar)
 
 
 def test_it_may_be_anothers_task_where_that_role_is_played():
@@ -53,6 +52,7 @@ def test_it_may_be_anothers_task_where_that_role_is_played():
         ({}, "says neither"),
         (None, "says neither"),
         ({"none": "why", "files": ["/a"]}, "there cannot be data"),
+        ({"none": True}, "none: is not a text"),
         ({"file": ["/a"]}, "'file' is not one of none, files"),
         ({"files": "/a"}, "files: is not a list"),
         ({"files": []}, "files: is not a list"),
