@@ -40,6 +40,14 @@ def issued(single, pem):
     return _issued
 
 
+def first_order(self_signed, issued, pem, tmp_path):
+    """Have a certificate issued for the first time, by an authority that is gone afterwards."""
+    self_signed()
+    hook(pem)
+    with authority(tmp_path):
+        assert issued()["result"] is True
+
+
 def names(pem):
     """The DNS names of the certificate that is installed, and its serial number."""
     certificate = x509.load_pem_x509_certificate(pem.read_bytes())
@@ -172,10 +180,7 @@ def test_a_certificate_that_no_server_takes_and_one_with_another_name(self_signe
 
 @private_world
 def test_a_ca_that_was_set_up_anew_and_knows_nobody(self_signed, issued, pem, tmp_path):
-    self_signed()
-    hook(pem)
-    with authority(tmp_path):
-        assert issued()["result"] is True
+    first_order(self_signed, issued, pem, tmp_path)
     with authority(tmp_path):
         result = issued(domains=[NAME, MORE])
         assert (result["result"], names(pem)[0]) == (True, [MORE, NAME]), result["comment"]
@@ -229,11 +234,8 @@ def tree():
 
 @private_world
 def test_a_renewal_that_is_noted_no_more_or_otherwise_is_noted_without_an_order(self_signed, issued, pem, tmp_path):
-    self_signed()
-    hook(pem)
-    with authority(tmp_path):
-        assert issued()["result"] is True
-        first = names(pem)
+    first_order(self_signed, issued, pem, tmp_path)
+    first = names(pem)
     whole = tree().keys()
     for lose in (lose_note, empty_note, cut_note):
         lose()
@@ -269,10 +271,7 @@ LOST = [empty_note, lose_note, lose_live, lose_live_and_note, lose_key, follow_l
 
 @private_world
 def test_what_certbot_has_lost_is_ordered_once(self_signed, issued, pem, tmp_path):
-    self_signed()
-    hook(pem)
-    with authority(tmp_path):
-        assert issued()["result"] is True
+    first_order(self_signed, issued, pem, tmp_path)
     first, whole = names(pem), tree().keys()
     add_stray()
     for lose in (lose_live, lose_note):
@@ -303,10 +302,7 @@ def test_what_certbot_has_lost_is_ordered_once(self_signed, issued, pem, tmp_pat
 
 @private_world
 def test_a_server_without_its_certificate_starts_with_the_one_that_certbot_has(self_signed, issued, pem, tmp_path):
-    self_signed()
-    hook(pem)
-    with authority(tmp_path):
-        assert issued()["result"] is True
+    first_order(self_signed, issued, pem, tmp_path)
     first = names(pem)
     for lost in ("by hand", ""):
         pem.write_text(lost)
