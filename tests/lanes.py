@@ -95,7 +95,7 @@ class Floor:
 
 
 def alone(item):
-    """Whether ``item`` (pytest.Item or None) has the fleet for its lane alone, and what comes before it has it too."""
+    """Whether ``item`` (pytest.Item or None) has the fleet for its lane alone."""
     return item is not None and item.get_closest_marker("alone") is not None
 
 
