@@ -57,8 +57,13 @@ def apt(fleet, released):
 
 
 def told(fleet):
-    """The current versions that customers are told."""
-    return json.loads(web.get(fleet, "/api/current-versions")[1])
+    """The current versions that customers are told, once there is a site: the other lane may stop it for a while."""
+
+    def answer():
+        status, body = web.get(fleet, "/api/current-versions")
+        return json.loads(body) if status == 200 else None
+
+    return fleet.eventually(answer, 180, "the site does not tell the current versions")
 
 
 @contextlib.contextmanager

@@ -197,8 +197,8 @@ def test_a_deploy_that_is_refused_changes_nothing(fleet, checkout):
     before = fleet.ok(
         "ct1", "sh", "-c", "readlink /srv/insync/current; cd /srv/insync/site && sha256sum *.yaml */*.yaml"
     )
-    broken = "rm -rf /root/broken && cp -a /srv/insync/site /root/broken && rm /root/broken/secrets/base.yaml"
-    fleet.ok("ct1", "sh", "-c", broken)
+    files = "find . -type f ! -path './gpgkeys/*' ! -path ./secrets/base.yaml -exec cp --parents -t /root/broken {} +"
+    fleet.ok("ct1", "sh", "-c", f"mkdir /root/broken && cd /srv/insync/site && {files}")
     deploy = f"/root/checkout/bootstrap/ct1 --site /root/broken --wheelhouse /root/{_wheelhouse(checkout).name}"
     done = fleet.run("ct1", "sh", "-c", deploy)
     fleet.ok("ct1", "rm", "-r", "/root/broken")

@@ -1,7 +1,6 @@
 """What somebody started by hand, and left, is told; what a unit, a login or a package looks after is not."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -14,23 +13,24 @@ import insync_survey_system
 import pytest
 
 PYTHON = shutil.which("python3")
-WORKER = "import sys\nprint(flush=True)\nsys.stdin.read()\n"
+WORKER = "import os, sys\nprint(os.getpid(), flush=True)\nsys.stdin.read()\n"
+KEEPER = "import subprocess, sys\nsubprocess.run(sys.argv[1:])\n"
 
 
 @contextlib.contextmanager
-def worker(folder, monkeypatch, *command, script=WORKER):
-    """A process that nobody waits for: this one stands for systemd, which is the parent of those."""
+def worker(folder, monkeypatch, script=WORKER):
+    """The id of a process that nobody waits for: its parent stands for systemd, and has no other children."""
     (folder / "worker.py").write_text(script)
-    monkeypatch.setattr(insync_survey_processes, "_SYSTEMD", os.getpid())
-    monkeypatch.setattr(insync_survey_processes, "_MOMENT", 0)
+    command = [PYTHON, "worker.py", "--key=S3CRET", "S3CRET"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command or [PYTHON, "worker.py", "--key=S3CRET", "S3CRET"], cwd=folder, **pipes) as process:
+    with subprocess.Popen([PYTHON, "-c", KEEPER, *command], cwd=folder, **pipes) as keeper:
+        monkeypatch.setattr(insync_survey_processes, "_SYSTEMD", keeper.pid)
+        monkeypatch.setattr(insync_survey_processes, "_MOMENT", 0)
         try:
-            process.stdout.readline()
-            yield process
+            yield int(keeper.stdout.readline())
         finally:
-            process.stdin.close()
-            process.wait(10)
+            keeper.stdin.close()
+            keeper.wait(10)
 
 
 def told(system=None):
@@ -91,14 +91,14 @@ def test_the_program_of_what_starts_others_is_its_own(tmp_path, monkeypatch):
 def test_who_is_logged_in_is_nothing_to_tell(tmp_path, monkeypatch):
     of_unit(monkeypatch, "session-c3.scope")
     asked = []
-    with worker(tmp_path, monkeypatch) as process:
+    with worker(tmp_path, monkeypatch) as pid:
         monkeypatch.setattr(
-            insync_survey_system.System, "run", lambda _, *words: asked.append(words) or f"{process.pid}\n"
+            insync_survey_system.System, "run", lambda _, *words: asked.append(words) or f"{pid}\n"
         )
         assert told() == [] and asked[0][:3] == ("loginctl", "show-session", "c3")
         # Somebody waits for it: a shell, say.
         monkeypatch.setattr(insync_survey_system.System, "run", lambda *_: "")
-        monkeypatch.setattr(insync_survey_processes, "_SYSTEMD", process.pid)
+        monkeypatch.setattr(insync_survey_processes, "_SYSTEMD", pid)
         assert told() == []
 
 
