@@ -1,10 +1,12 @@
 """The operators' verbs on a server."""
 
+import contextlib
 import ipaddress
 import socket
 
 import insync_errors
 import insync_fresh_pillar
+import insync_health
 import insync_lock
 import insync_request
 import insync_sshd
@@ -13,6 +15,8 @@ import psutil
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "insync"
+
+LONGEST = 600
 
 _told = insync_errors.told(insync_sshd.SshdError, insync_lock.Held)
 # What is asked of ct1 it reads itself.
@@ -49,6 +53,36 @@ def ports():
         "missing": sorted(declared - found),
         "undeclared": sorted(found - declared),
     }
+
+
+@_told
+def health(wait=0):
+    """
+    Ask every service of this server as the inventory says under ``health``, and HAProxy how its servers are.
+
+    wait (float): for how many seconds, 600 at most, that may take to become well.
+
+    Returns a dict: ``well``, the sorted names of the services (list of str). Raises CommandExecutionError if one does
+    not answer as it should, with what each of those answers instead.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' insync.health
+    """
+    services = insync_fresh_pillar.compile(__opts__, __grains__.value())["health"]
+    found = insync_health.problems(services, _seconds(wait), __salt__.get("lb.unserved", dict))
+    if found:
+        raise CommandExecutionError("\n".join(f"{name}: {why}" for name, why in found.items()))
+    return {"well": sorted(services)}
+
+
+def _seconds(wait):
+    with contextlib.suppress(ValueError):
+        if 0 <= float(wait) <= LONGEST:
+            return float(wait)
+    raise SaltInvocationError(f"wait={wait}: is no number of seconds from 0 to {LONGEST}")
 
 
 @_told

@@ -63,6 +63,28 @@ def status(pool=None):
 
 
 @_told
+def unserved():
+    """
+    Tell which pools nobody serves: of the slot that is asked no server is up.
+
+    Returns a dict: pool -> why (str).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'web-lb*' lb.unserved
+    """
+    found = {}
+    for pool, now in status().items():
+        servers = now["slots"][now["active"]]
+        if not any(state.startswith("UP") for state in servers.values()):
+            how = ", ".join(f"{server} {state}" for server, state in sorted(servers.items()))
+            found[pool] = f"{now['active']} is asked, and of its servers none is up ({how})"
+    return found
+
+
+@_told
 def flip(pool, to, expect, wait=10, test=False):
     """
     Let all requests of a pool go to another slot, from one moment to the next.

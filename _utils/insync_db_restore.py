@@ -27,6 +27,8 @@ _UNPACKED = ["--innodb-flush-method=fsync"]
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 _SERVER = [_PROGRAM, "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}", *_UNPACKED]
 _SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
+# A server that starts removes what it takes for its own former temporary tables.
+_SERVER += ["--tmpdir={data}"]
 # With a log of its own it tells how far it has come.
 _SERVER += ["--log-bin={data}/restored", "--skip-log-slave-updates", "--user={user}"]
 

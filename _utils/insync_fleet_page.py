@@ -112,8 +112,8 @@ def _offered_by(inventory, name):
 def _health(health):
     if "banner" in health:
         return f"says `{health['banner']}`"
-    if "http" in health:
-        return f"`GET {health['http']['path']}` answers {health['http']['status']}"
+    for scheme in {"http", "https"} & set(health):
+        return f"`GET {health[scheme]['path']}` answers {health[scheme]['status']}"
     return "accepts a connection"
 
 

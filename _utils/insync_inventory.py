@@ -416,7 +416,8 @@ def slice_for(inventory, host):
     A dict: host, roles, retired (what it has left), peers (every server, itself too), firewall, slots, pools,
     clients (of what it offers, by role, their private addresses), names (public, that it needs a certificate for),
     wildcard_names (the same, of one that is proven by DNS), public_names (of every service that has some; of the
-    redirects its own), redirects (what it leads elsewhere), certificates (that it looks at), endpoints, sshd, salt.
+    redirects its own), redirects (what it leads elsewhere), certificates (that it looks at), endpoints, health (of each
+    service that it offers: where and how it is asked), sshd, salt.
     """
     roles = roles_of(inventory, host)
     peers = {name: _peer(inventory, name) for name in inventory["hosts"]}
@@ -445,6 +446,7 @@ def slice_for(inventory, host):
         "redirects": redirects_of(inventory, host),
         "certificates": [one for one in certificates(inventory) if one["by"] == host],
         "endpoints": endpoints(seen),
+        "health": _health(inventory, host),
         "sshd": {"port": _ssh_port(inventory, host), "permit_open": _permit_open(inventory, host)},
         "salt": {"master": master, "master_address": peers[master]["private"]},
     }
@@ -495,6 +497,18 @@ def _certificates(inventory, server):
         where = {"network": service["network"], "address": inventory["hosts"][server][service["network"]]}
         common = {"server": server, "service": name, **where, "port": service["port"], "by": by}
         found += [{**common, "name": one} for one in asked]
+    return found
+
+
+def _health(inventory, host):
+    names = _public_names(inventory, host)
+    found = {}
+    for name, service in services_of(inventory, host).items():
+        # A public site answers to its names only; a wildcard stands for any below it.
+        public = names.get(name) or names.get(f"{name}s") or []
+        asked = public[0].replace("*", "any") if public else _peer(inventory, host)["fqdn"]
+        kept = {key: service[key] for key in ("port", "protocol", "unit", "health", "slot_of") if key in service}
+        found[name] = {"address": inventory["hosts"][host][service["network"]], "name": asked, **kept}
     return found
 
 

@@ -274,7 +274,7 @@ def _previews(inventory):
 def _protocols(inventory):
     for name, service in inventory["services"].items():
         if service["protocol"] == "udp":
-            wrong = ["health.http"] if "http" in service["health"] else []
+            wrong = [f"health.{scheme}" for scheme in ("http", "https") if scheme in service["health"]]
             for key in [*wrong, *(["tls"] if service.get("tls") else [])]:
                 yield f"services.yaml: {name}.{key}: needs protocol: tcp"
 

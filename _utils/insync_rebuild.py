@@ -6,6 +6,8 @@ import insync_jobs
 
 # A highstate that changes what an earlier one has just made is run again, so often.
 HIGHSTATES = 3
+# Seconds: until a service that has just been started may be asked for the last time.
+HEALTHY = 60
 
 
 class Refused(ValueError):
@@ -69,8 +71,9 @@ class Rebuild:
             with self._step("rejoin", f"follows {self.pair.primary}"):
                 self.rejoin()
         changed += self._converge("highstate again")
-        with self._step("check", "what listens"):
+        with self._step("check", "what listens, and whether it works"):
             self._listens()
+            self._call("insync.health", wait=HEALTHY)
         return {"server": self.host, "changed": changed, "restored": restored}
 
     def _fenced(self):

@@ -161,17 +161,20 @@ def _route_to_private(fleet):
 
 
 HELLO = """
-import http.client, json, socket, sys
+import http.client, json, socket, ssl, sys
 address, port, health, name = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
-with socket.create_connection((address, port), 10) as connection:
-    connection.settimeout(10)
-    banner = health.get("banner", "").encode()
-    assert connection.recv(len(banner)) == banner if banner else True
-if "http" in health:
-    asked = http.client.HTTPConnection(address, port, timeout=10)
-    asked.request("GET", health["http"]["path"], headers={"Host": name})
+connection = socket.create_connection((address, port), 10)
+banner = health.get("banner", "").encode()
+assert connection.recv(len(banner)) == banner if banner else True
+if "https" in health:
+    context = ssl._create_unverified_context()
+    connection = context.wrap_socket(connection, server_hostname=name)
+for page in [health[scheme] for scheme in ("http", "https") if scheme in health]:
+    asked = http.client.HTTPConnection(address, port)
+    asked.sock = connection
+    asked.request("GET", page["path"], headers={"Host": name})
     answer = asked.getresponse()
-    assert answer.status == health["http"]["status"], f"{answer.status}: {answer.read().decode()}"
+    assert answer.status == page["status"], f"{answer.status}: {answer.read().decode()}"
 """
 
 
@@ -182,18 +185,8 @@ def test_a_declared_client_finds_every_service_healthy(fleet, server):
         # The only one may be the server itself.
         client = next((one for one, other, what in FLOWS if (other, what) == (server, name)), server)
         address = INVENTORY["hosts"][server][service["network"]]
-        asked = [address, str(service["port"]), json.dumps(service["health"])]
-        fleet.ok(client, "python3", "-c", HELLO, *asked, _name(server, service) or address)
-
-
-def _name(server, service):
-    """A public name of ``server``, if that is what the service is asked by: nginx knows no other."""
-    offered = [
-        one for one in insync_inventory.services_of(INVENTORY, server).values() if one["unit"] == service["unit"]
-    ]
-    names = [name for one in offered for name in one.get("names", [])]
-    names += [one["name"] for one in INVENTORY["zones"]["redirects"] if one["host"] == server]
-    return names[0] if service["network"] == "public" and names else ""
+        asked = insync_inventory.slice_for(INVENTORY, server)["health"][name]["name"]
+        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), json.dumps(service["health"]), asked)
 
 
 def _in_use(fleet, server):
@@ -206,6 +199,18 @@ def _in_use(fleet, server):
         assert len(idle) < len(slots), f"{server}: no slot of {pool} runs"
         offered = {name: one for name, one in offered.items() if name not in idle}
     return offered
+
+
+def test_every_server_finds_its_own_services_well_and_tells_what_is_not(fleet):
+    for server, told in fleet.salt("*", "insync.health", "wait=30").items():
+        assert set(_in_use(fleet, server)) <= set(told["well"]), server
+    fleet.ok("wiki", "systemctl", "stop", "mediawiki")
+    try:
+        done = fleet.run("ct1", "salt", "wiki", "insync.health")
+    finally:
+        fleet.ok("wiki", "systemctl", "start", "mediawiki")
+    assert done.returncode == 1 and "wiki-https: GET https://" in done.stdout and "answers 502, not 200" in done.stdout
+    assert fleet.salt("wiki", "insync.health", "wait=30")["wiki"]["well"]
 
 
 def test_a_port_opened_by_hand_is_reported(fleet):

@@ -25,19 +25,20 @@ from tests.functional.test_insync_mysql import SERVER, SYSTEM_TABLES, _wait
 PAIR = ["--log-bin=mariadb-bin", "--binlog-format=ROW", "--gtid-strict-mode=ON", "--log-slave-updates=ON"]
 PAIR += ["--relay-log=mariadb-relay", "--relay-log-recovery=ON", "--read-only=ON", "--sync-binlog=1"]
 PAIR += ["--rpl-semi-sync-slave-enabled=ON", "--rpl-semi-sync-master-wait-point=AFTER_SYNC", "--slave-net-timeout=2"]
-PAIR += ["--bind-address=127.0.0.1", "--innodb-log-file-size=4M", "--rpl-semi-sync-master-timeout=1000"]
+PAIR += ["--bind-address=127.0.0.1", "--innodb-log-file-size=4M"]
 
 
 class Server:
     """One of the two, which can be killed and started again."""
 
-    def __init__(self, folder, number):
+    def __init__(self, folder, number, patience):
         self.folder, self.data, self.path = folder, folder / "data", str(folder / "socket")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         where = [f"--datadir={self.data}", f"--socket={self.path}", f"--pid-file={folder}/pid", f"--port={self.port}"]
-        self.command, self.process = [*SERVER, *where, *PAIR, f"--server-id={number}"], None
+        own = [f"--server-id={number}", f"--rpl-semi-sync-master-timeout={patience}", f"--tmpdir={folder}"]
+        self.command, self.process = [*SERVER, *where, *PAIR, *own], None
 
     def start(self, role):
         log = open(self.folder / "log", "a")
@@ -58,13 +59,19 @@ def blank(tmp_path_factory):
     data = tmp_path_factory.mktemp("blank")
     scripts = [pathlib.Path(f"/usr/share/mysql/{name}.sql").read_text() for name in SYSTEM_TABLES]
     tables = "\n".join(["CREATE DATABASE mysql;", "USE mysql;", "SET @auth_root_socket = 'root';", *scripts])
-    server = [*SERVER, f"--datadir={data}", "--innodb-log-file-size=4M", "--bootstrap"]
+    server = [*SERVER, f"--datadir={data}", f"--tmpdir={data}", "--innodb-log-file-size=4M", "--bootstrap"]
     subprocess.run(server, input=tables, text=True, check=True, capture_output=True)
     return data
 
 
 @pytest.fixture
-def pair(blank, tmp_path, monkeypatch):
+def patience():
+    """For how many milliseconds a primary waits for its replica."""
+    return 1000
+
+
+@pytest.fixture
+def pair(blank, tmp_path, monkeypatch, patience):
     """The primary, and the replica that follows it."""
     monkeypatch.setattr(insync_mariadb, "FENCE", tmp_path / "fenced")
     servers = []
@@ -72,7 +79,7 @@ def pair(blank, tmp_path, monkeypatch):
         for number in (17, 18):
             folder = tmp_path / str(number)
             shutil.copytree(blank, folder / "data")
-            servers.append(Server(folder, number))
+            servers.append(Server(folder, number, patience))
             servers[-1].start("MASTER")
             stack.callback(servers[-1].kill)
         one, two = servers
@@ -86,6 +93,9 @@ def pair(blank, tmp_path, monkeypatch):
         with one.query() as query:
             until(lambda: insync_mariadb.replicas(query))
             insync_db.open_for_writes(query)
+            position = query.variable("gtid_binlog_pos")
+        with two.query() as query:
+            insync_db_part.caught_up(query, position, 90)
         yield one, two
 
 

@@ -161,11 +161,14 @@ def test_status_tells_what_is_asked_and_how_it_is(side, lb):
                 }
             }
         )
+        assert lb("unserved") == {}
         with later(Client(balancer).ask, "/slow/1"):
             assert lb("status", "web")["web"]["in_flight"] == {"blue": 1, "green": 0}
         balancer.say(f"set map {MAP} web green")
         found = lb("status", "web")["web"]
         assert (found["active"], found["file"]) == ("green", "blue")
+        why = f"green is asked, and of its servers none is up ({LB} DOWN, {OTHER} DOWN)"
+        assert lb("unserved") == {"web": why}
 
 
 @private_world

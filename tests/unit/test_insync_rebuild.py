@@ -7,6 +7,8 @@ import insync_rebuild
 import pytest
 from insync_rebuild import Failed, Refused
 
+CHECKS = ["insync.ports", "insync.health 60"]
+
 
 class Server:
     """A server that answers what it was told to, and keeps what it is asked."""
@@ -72,7 +74,7 @@ def test_a_lost_server_comes_back_step_by_step(server, tmp_path):
         "insync.backup_restore certificates True False",
         "insync_states.apply",
         "insync_states.apply",
-        "insync.ports",
+        *CHECKS,
     ]
     assert list(run.journal.record["phases"]) == [
         "look",
@@ -124,7 +126,7 @@ def test_a_primary_that_was_lost_follows_the_present_one(server, tmp_path):
     pair = insync_db_pair.Pair("production", "db2", ("wiki",), (), (), (), ("wiki",))
     server.changes = [["one"], []]
     rebuild(server, tmp_path, has_data=False, pair=pair).run(again=False)
-    assert server.told == ["enrol", "insync_states.apply", "rejoin", "insync_states.apply", "insync.ports"]
+    assert server.told == ["enrol", "insync_states.apply", "rejoin", "insync_states.apply", *CHECKS]
     server.told, server.changes = [], [["one"], []]
     pair = insync_db_pair.Pair("production", "db2", ("wiki",), (), (), (), ())
     rebuild(server, tmp_path, has_data=False, pair=pair).run(again=False)

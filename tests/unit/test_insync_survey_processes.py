@@ -92,9 +92,7 @@ def test_who_is_logged_in_is_nothing_to_tell(tmp_path, monkeypatch):
     of_unit(monkeypatch, "session-c3.scope")
     asked = []
     with worker(tmp_path, monkeypatch) as pid:
-        monkeypatch.setattr(
-            insync_survey_system.System, "run", lambda _, *words: asked.append(words) or f"{pid}\n"
-        )
+        monkeypatch.setattr(insync_survey_system.System, "run", lambda _, *words: asked.append(words) or f"{pid}\n")
         assert told() == [] and asked[0][:3] == ("loginctl", "show-session", "c3")
         # Somebody waits for it: a shell, say.
         monkeypatch.setattr(insync_survey_system.System, "run", lambda *_: "")
