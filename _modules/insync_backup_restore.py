@@ -159,11 +159,8 @@ def _restored(bucket, manifest, items, key, until, database, journal):
     begun, spool = datetime.datetime.now(datetime.UTC), insync_db_backup.SPOOL
     data = insync_mariadb_seed.incoming(insync_mariadb.DATA)
     with insync_db_backup.spooled(manifest["bytes"]):
-        file = spool / "backup"
-        with journal.phase("fetch", manifest["key"]):
-            insync_db_restore.fetch(bucket, manifest["key"], manifest["sha256"], file)
-        with journal.phase("restore"):
-            insync_db_restore.unpack(file, key, data)
+        with journal.phase("fetch and unpack", manifest["key"]):
+            insync_db_restore.unpack(bucket, manifest, key, data)
         with insync_db_restore.served(data, _USER) as query:
             with journal.phase("compare"):
                 insync_db_restore.compare(query, manifest)

@@ -107,11 +107,10 @@ def _verify(bucket, backup, key, journal):
     # The server that serves the copy has to pass through it.
     _FOLDER.chmod(0o711)
     try:
-        file, data = _FOLDER / "backup", _FOLDER / "data"
-        with journal.phase("fetch", manifest["key"]), insync_db_restore.stage("fetch", insync_store_errors.StoreError):
-            insync_db_restore.fetch(bucket, manifest["key"], manifest["sha256"], file)
-        with journal.phase("restore"):
-            insync_db_restore.unpack(file, key, data)
+        data = _FOLDER / "data"
+        with journal.phase("fetch and unpack", manifest["key"]):
+            with insync_db_restore.stage("fetch", insync_store_errors.StoreError):
+                insync_db_restore.unpack(bucket, manifest, key, data)
         with insync_db_restore.served(data, _USER) as query:
             with journal.phase("compare"):
                 insync_db_restore.compare(query, manifest)

@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import insync_db_archive
@@ -24,6 +25,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _PROGRAM = "/usr/sbin/mariadbd"
 # What was unpacked just now is read from memory: by themselves they would read every page from the disk.
 _UNPACKED = ["--innodb-flush-method=fsync"]
+_DECOMPRESS = ["zstd", "--quiet", "--decompress", "--stdout"]
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 _SERVER = [_PROGRAM, "--defaults-file={data}/backup-my.cnf", "--datadir={data}", "--socket={socket}", *_UNPACKED]
 _SERVER += ["--skip-networking", "--skip-slave-start", "--pid-file={data}/pid", "--innodb-buffer-pool-size=128M"]
@@ -50,41 +52,77 @@ def stage(name, *kinds):
         raise RestoreError(name, str(exc)) from exc
 
 
-def fetch(bucket, key, wanted, file):
-    """
-    Let ``file`` (pathlib.Path) be the object ``key`` (str) of ``bucket`` (insync_store.Store).
-
-    wanted (str): the SHA-256 that it has to have. Raises RestoreError, or StoreError.
-    """
-    found = hashlib.sha256()
-    with file.open("wb") as target:
-        for piece in bucket.read(key):
-            found.update(piece)
-            target.write(piece)
-    if found.hexdigest() != wanted:
-        raise RestoreError("checksum", f"{key}: it is not what was put there")
-
-
 @contextlib.contextmanager
-def _identity(key):
-    """Yield the private ``key`` (str) as an open file that is on no disk."""
-    with os.fdopen(os.memfd_create("key"), "w+b") as file:
-        file.write(key.encode())
-        file.seek(0)
-        yield file
-
-
-def unpack(file, key, data):
+def _fetched(bucket, name, wanted):
     """
-    Make ``data`` (pathlib.Path) a prepared copy out of the encrypted ``file`` (pathlib.Path).
+    Yield an open file in which the object ``name`` (str) of ``bucket`` (insync_store.Store) comes while it is fetched.
 
-    key (str): a private key of age. Raises RestoreError.
+    wanted (str): the SHA-256 that it has to have. If it has another, or does not come whole, that is raised
+    (RestoreError, StoreError) and not what became of it in the block.
+    """
+    reading, writing = os.pipe()
+    found, failed = hashlib.sha256(), []
+
+    def feed():
+        try:
+            with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as target:
+                _copy(bucket.read(name), found, target)
+        except Exception as exc:  # noqa: BLE001  raised below, in the thread that waits for it
+            failed.append(exc)
+
+    thread, error = threading.Thread(target=feed, daemon=True), None
+    thread.start()
+    with os.fdopen(reading, "rb") as source:
+        try:
+            yield source
+        except RestoreError as exc:
+            error = exc
+    thread.join()
+    if failed:
+        raise failed[0]
+    if found.hexdigest() != wanted:
+        raise RestoreError("checksum", f"{name}: it is not what was put there")
+    if error:
+        raise error
+
+
+def _copy(pieces, found, target):
+    """Write ``pieces`` to ``target``, as long as somebody reads it; ``found`` is the checksum of all of them."""
+    for piece in pieces:
+        found.update(piece)
+        if target:
+            try:
+                target.write(piece)
+            except BrokenPipeError:
+                target = None
+
+
+def _decrypted(bucket, item, key, stage_name, chain, target=subprocess.DEVNULL):
+    """
+    Give what is in an object to the programs of ``chain`` (list of lists of str), decrypted while it is fetched.
+
+    item (tuple): its name and SHA-256 (str). key (str): a private key of age, which comes to no disk.
+    target (file): for the last one's output. Raises RestoreError of the stage ``stage_name`` (str) or "checksum".
+    """
+    with _fetched(bucket, *item) as source, os.fdopen(os.memfd_create("key"), "w+b") as identity:
+        identity.write(key.encode())
+        identity.flush()
+        decrypt = [["age", "--decrypt", "--identity", f"/dev/fd/{identity.fileno()}"], _DECOMPRESS]
+        with stage(stage_name, insync_pipe.PipeError):
+            insync_pipe.run([*decrypt, *chain], source=source, target=target, pass_fds=[identity.fileno()])
+
+
+def unpack(bucket, manifest, key, data):
+    """
+    Make ``data`` (pathlib.Path) a prepared copy out of a backup.
+
+    bucket (insync_store.Store). manifest (dict): of the backup. key (str): a private key of age.
+    Raises RestoreError, or StoreError.
     """
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(mode=0o700)
-    with stage("decrypt", insync_pipe.PipeError), _identity(key) as identity:
-        chain = [["age", "--decrypt", "--identity", "-", str(file)], ["zstd", "--quiet", "--decompress", "--stdout"]]
-        insync_pipe.run([*chain, ["mbstream", "-x", "-C", str(data)]], source=identity)
+    item = manifest["key"], manifest["sha256"]
+    _decrypted(bucket, item, key, "decrypt", [["mbstream", "-x", "-C", str(data)]])
     with stage("prepare", insync_pipe.PipeError):
         command = ["mariadb-backup", "--prepare", *_UNPACKED, f"--target-dir={data}"]
         insync_pipe.run([command], expected="completed OK!")
@@ -242,11 +280,7 @@ def replay(query, bucket, items, manifest, key, folder, socket, until=""):
 
 
 def _log(bucket, item, key, folder):
-    packed = folder / item.key.rpartition("/")[2]
-    fetch(bucket, item.key, item.sha256, packed)
-    file = folder / packed.name.removesuffix(".zst.age")
-    with stage("logs", insync_pipe.PipeError), _identity(key) as identity, file.open("wb") as target:
-        chain = [["age", "--decrypt", "--identity", "-", str(packed)], ["zstd", "--quiet", "--decompress", "--stdout"]]
-        insync_pipe.run(chain, source=identity, target=target)
-    packed.unlink()
+    file = folder / item.key.rpartition("/")[2].removesuffix(".zst.age")
+    with file.open("wb") as target:
+        _decrypted(bucket, (item.key, item.sha256), key, "logs", [], target)
     return file

@@ -31,10 +31,7 @@ told("ready")
 began = time.monotonic()
 manifest = insync_db_archive.manifest(bucket, insync_db_archive.PHYSICAL, given["backup"])
 insync_db_restore.check_version(manifest)
-file = pathlib.Path({FOLDER!r}, "backup")
-insync_db_restore.fetch(bucket, manifest["key"], manifest["sha256"], file)
-told("fetched")
-insync_db_restore.unpack(file, given["key"], data)
+insync_db_restore.unpack(bucket, manifest, given["key"], data)
 told("unpacked")
 with insync_db_restore.served(data, "mysql") as query:
     told("served")
@@ -96,7 +93,7 @@ class Ours:
         given = {"backup": backup, "key": age.kept(KEYS, "ops")[1] + "\n"}
         with self._running(self.server, PROGRAM) as step:
             steps = {"ready": step(json.dumps(given))}
-            steps |= {name: step("") for name in ("fetched", "unpacked", "served")}
+            steps |= {name: step("") for name in ("unpacked", "served")}
             complete(self.server, f"{SCRATCH}/socket", self.rows)
             between = cpu(self.server)
             steps["compared"] = step("")

@@ -32,6 +32,7 @@ backup:
   pypi_server:
     sqlite: [/var/lib/devpi/server/.sqlite]
     files: [/var/lib/devpi/server]
-    # Its database is copied by itself; what is the public index's comes again from there.
-    exclude: [/var/lib/devpi/server/.sqlite*, /var/lib/devpi/server/+files/root]
+    # Its database is copied by itself. What it has of the public index is kept too: without the file of its last transaction,
+    # which may be one of these, devpi does not start.
+    exclude: [/var/lib/devpi/server/.sqlite*]
     units: [devpi.service]

@@ -1,5 +1,6 @@
 """Whether a backup can be restored here, and up to where, found out before anything is touched."""
 
+import hashlib
 import subprocess
 import types
 
@@ -79,3 +80,48 @@ def test_the_logs_that_go_on_from_a_backup(monkeypatch, begins, first):
     bucket = types.SimpleNamespace(head=head)
     items = restore.logs_from(bucket, {**MANIFEST, "server": "replica", "lineage": "data"})
     assert [item.number for item in items] == list(range(first, len(begins)))
+
+
+class Bucket:
+    """A bucket with one object, which breaks off where it is told to."""
+
+    def __init__(self, content, ends=None):
+        self.content, self.ends = content, ends
+
+    def read(self, name):
+        assert name == "one"
+        for start in range(0, len(self.content), 2**16):
+            if self.ends is not None and start >= self.ends:
+                raise OSError("the store is gone")
+            yield self.content[start : start + 2**16]
+
+
+# More than a pipe takes.
+CONTENT = bytes(range(256)) * 2048
+WANTED = hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_what_is_fetched_is_read_meanwhile():
+    with restore._fetched(Bucket(CONTENT), "one", WANTED) as source:
+        assert source.read() == CONTENT
+
+
+@pytest.mark.parametrize("read", [0, 100, len(CONTENT)])
+def test_what_is_not_as_it_was_put_there_is_told_however_far_it_was_read(read):
+    with pytest.raises(restore.RestoreError, match="checksum: one: it is not what was put there"):
+        with restore._fetched(Bucket(CONTENT[:-1] + b"x"), "one", WANTED) as source:
+            source.read(read)
+            raise restore.RestoreError("decrypt", "age: it is spoiled")
+
+
+def test_of_a_good_object_it_is_told_what_went_wrong_with_it():
+    with pytest.raises(restore.RestoreError, match="decrypt: age: wrong key"):
+        with restore._fetched(Bucket(CONTENT), "one", WANTED):
+            raise restore.RestoreError("decrypt", "age: wrong key")
+
+
+def test_what_does_not_come_whole_is_told_and_not_what_was_made_of_it():
+    with pytest.raises(OSError, match="the store is gone"):
+        with restore._fetched(Bucket(CONTENT, ends=2**17), "one", WANTED) as source:
+            assert len(source.read()) == 2**17
+            raise restore.RestoreError("decrypt", "age: unexpected end")

@@ -149,8 +149,23 @@ def test_the_slice_of_a_server(inventory):
     assert (part["slots"], part["names"], part["public_names"]) == ({}, [], {})
     assert (part["redirects"], part["wildcard_names"], part["certificates"]) == ([], [], [])
     known = {"host", "roles", "peers", "firewall", "slots", "pools", "clients", "names", "public_names", "endpoints"}
-    known |= {"redirects", "wildcard_names", "certificates"}
+    known |= {"redirects", "wildcard_names", "certificates", "health"}
     assert set(part) == known | {"retired", "salt", "sshd"}
+
+
+def test_how_services_are_asked_whether_they_work(inventory):
+    found = insync_inventory.slice_for(inventory, "web9")["health"]
+    common = {"address": "10.0.0.9", "name": "web9.example.internal", "unit": "x.service", "health": {"tcp": True}}
+    assert found["http"] == {**common, "port": 8001, "protocol": "tcp"}
+    assert (set(found), found["ssh"]["unit"]) == ({"ssh", "http", "dns"}, "ssh.service")
+    # A public site answers to its names only, and the plain one has those of the other.
+    sites = {"lb-http": _service("lb", 80, ["world"], network="public")}
+    sites["lb-https"] = _service("lb", 443, ["world"], network="public", names=["www.example.com"], slot_of="lb")
+    inventory["services"] |= sites
+    found = insync_inventory.slice_for(inventory, "lb")["health"]
+    for name in sites:
+        assert (found[name]["name"], found[name]["address"]) == ("www.example.com", "198.51.100.11")
+    assert found["lb-https"]["slot_of"] == "lb"
 
 
 def test_where_services_are(inventory):
