@@ -71,11 +71,11 @@ def health(wait=0):
 
         salt '*' insync.health
     """
-    services = insync_fresh_pillar.compile(__opts__, __grains__.value())["health"]
-    found = insync_health.problems(services, _seconds(wait), __salt__.get("lb.unserved", dict))
+    pillar = insync_fresh_pillar.compile(__opts__, __grains__.value())
+    found = insync_health.problems(pillar["health"], _seconds(wait), __salt__.get("lb.unserved", dict))
     if found:
         raise CommandExecutionError("\n".join(f"{name}: {why}" for name, why in found.items()))
-    return {"well": sorted(services)}
+    return {"well": sorted(pillar["health"])}
 
 
 def _seconds(wait):

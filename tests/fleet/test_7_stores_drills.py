@@ -49,7 +49,9 @@ STORES = {
     ),
     "hg_server": (
         "rm -rf /srv/hg/*",
-        "cd /srv/hg && for one in *; do echo $one; runuser -u hg -- hg -R $one log -T '{node} {phase}\n'; "
+        # What the highstate had made before the restore is moved aside.
+        "cd /srv/hg && for one in $(ls | grep -v '[.]before_'); do echo $one; "
+        "runuser -u hg -- hg -R $one log -T '{node} {phase}\n'; "
         "cat $one/.hg/hgrc; stat -c %U:%a $one; done",
     ),
     "redis": (
