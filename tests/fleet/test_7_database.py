@@ -2,6 +2,7 @@
 
 import json
 
+import insync_db
 import pytest
 
 from tests.fleet import web
@@ -176,6 +177,31 @@ def test_no_backup_is_made_of_a_replica_that_stands_still(fleet):
     finally:
         sql(fleet, REPLICA, "START SLAVE SQL_THREAD")
     assert "it would be a backup of stale data: the applier does not run" in str(said)
+
+
+@pytest.mark.alone
+def test_a_unit_that_ends_starts_no_replica_that_stands_still_for_another_backup(fleet):
+    """It would go on in the middle of the other's copy, which then is not what its manifest says."""
+    lock = f"/run/lock/insync-{insync_db.AREA}.lock"
+    fleet.ok(REPLICA, "systemd-run", "--unit=another-backup", "flock", lock, "sleep", "120")
+    sql(fleet, REPLICA, "STOP SLAVE SQL_THREAD")
+    try:
+        assert fleet.run(REPLICA, "systemctl", "start", "mariadb-backup@logical").returncode == 1
+        assert applies(fleet) == "No"
+        fleet.ok(REPLICA, "systemctl", "stop", "another-backup")
+        # If nobody else is at it, it does.
+        assert fleet.run(REPLICA, "systemctl", "start", "mariadb-backup@logical").returncode == 1
+        assert applies(fleet) == "Yes"
+    finally:
+        fleet.run(REPLICA, "systemctl", "stop", "another-backup", "mariadb-backup@logical")
+        fleet.ok(REPLICA, "systemctl", "reset-failed")
+        sql(fleet, REPLICA, "START SLAVE SQL_THREAD")
+
+
+def applies(fleet):
+    """Whether the replica applies what comes: Yes or No."""
+    said = fleet.ok(REPLICA, "mariadb", "--execute", r"SHOW SLAVE STATUS\G").split()
+    return said[said.index("Slave_SQL_Running:") + 1]
 
 
 WRITE = f"""
