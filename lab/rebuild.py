@@ -33,6 +33,7 @@ def rebuild(name, progress):
     images = Images(settings, progress)
     with progress.phase("droplet", [name]):
         boot.boot(settings.boxes([name], [name]), images.names, progress, [name])
+        cloud.trust_acme(settings)
     salt = master.Master(settings, progress)
     if name == settings.master:
         _master(salt, settings, images, progress)
