@@ -7,7 +7,7 @@ import insync_inventory
 import insync_reachability
 import pytest
 
-from tests.fleet.conftest import INVENTORY, SERVERS
+from tests.fleet.conftest import INVENTORY, ROOT, SERVERS
 
 pytestmark = pytest.mark.alone
 FLOWS = insync_inventory.flows(INVENTORY)
@@ -160,22 +160,9 @@ def _route_to_private(fleet):
         fleet.ok("world", "ip", "route", "replace", f"{host['private']}/32", "via", host["public"])
 
 
-HELLO = """
-import http.client, json, socket, ssl, sys
-address, port, health, name = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
-connection = socket.create_connection((address, port), 10)
-banner = health.get("banner", "").encode()
-assert connection.recv(len(banner)) == banner if banner else True
-if "https" in health:
-    context = ssl._create_unverified_context()
-    connection = context.wrap_socket(connection, server_hostname=name)
-for page in [health[scheme] for scheme in ("http", "https") if scheme in health]:
-    asked = http.client.HTTPConnection(address, port)
-    asked.sock = connection
-    asked.request("GET", page["path"], headers={"Host": name})
-    answer = asked.getresponse()
-    assert answer.status == page["status"], f"{answer.status}: {answer.read().decode()}"
-"""
+# As a server asks its own services, from where a client is.
+PROBLEM = (ROOT / "_utils" / "insync_health.py").read_text()
+ASK = f"{PROBLEM}\nimport json, sys\nsys.exit(problem(json.loads(sys.argv[1])) or 0)\n"
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -184,9 +171,8 @@ def test_a_declared_client_finds_every_service_healthy(fleet, server):
         assert fleet.ok(server, "systemctl", "is-active", service["unit"]).strip() == "active", name
         # The only one may be the server itself.
         client = next((one for one, other, what in FLOWS if (other, what) == (server, name)), server)
-        address = INVENTORY["hosts"][server][service["network"]]
-        asked = insync_inventory.slice_for(INVENTORY, server)["health"][name]["name"]
-        fleet.ok(client, "python3", "-c", HELLO, address, str(service["port"]), json.dumps(service["health"]), asked)
+        asked = insync_inventory.slice_for(INVENTORY, server)["health"][name]
+        fleet.ok(client, "python3", "-c", ASK, json.dumps(asked))
 
 
 def _in_use(fleet, server):
