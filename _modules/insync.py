@@ -79,7 +79,7 @@ def health(wait=0):
 
 
 def _seconds(wait):
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(TypeError, ValueError):
         if 0 <= float(wait) <= LONGEST:
             return float(wait)
     raise SaltInvocationError(f"wait={wait}: is no number of seconds from 0 to {LONGEST}")

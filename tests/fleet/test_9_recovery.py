@@ -198,7 +198,7 @@ def test_a_deploy_that_is_refused_changes_nothing(fleet, checkout):
         "ct1", "sh", "-c", "readlink /srv/insync/current; cd /srv/insync/site && sha256sum *.yaml */*.yaml"
     )
     files = "find . -type f ! -path './gpgkeys/*' ! -path ./secrets/base.yaml -exec cp --parents -t /root/broken {} +"
-    fleet.ok("ct1", "sh", "-c", f"mkdir /root/broken && cd /srv/insync/site && {files}")
+    fleet.ok("ct1", "sh", "-c", f"rm -rf /root/broken && mkdir /root/broken && cd /srv/insync/site && {files}")
     deploy = f"/root/checkout/bootstrap/ct1 --site /root/broken --wheelhouse /root/{_wheelhouse(checkout).name}"
     done = fleet.run("ct1", "sh", "-c", deploy)
     fleet.ok("ct1", "rm", "-r", "/root/broken")
