@@ -42,9 +42,9 @@ def arrows(inventory):
     A dict (from, to) -> list of services (str). An end is ("host", name), ("world", "world"), ("tier", name) where all
     of a tier do the same, or FLEET where all other servers do.
     """
-    drawn = {}
+    drawn, flows = {}, insync_inventory.flows(inventory)
     for service in inventory["services"]:
-        pairs = [flow[:2] for flow in insync_inventory.flows(inventory) if flow[2] == service]
+        pairs = [flow[:2] for flow in flows if flow[2] == service]
         for arrow in _together(inventory, pairs):
             drawn.setdefault(arrow, []).append(service)
     return drawn

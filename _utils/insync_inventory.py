@@ -291,10 +291,11 @@ def _clients(inventory, host, service):
 
 def _serves(inventory, environment, host, role):
     """Whether ``host`` plays ``role`` for the servers of ``environment``."""
+    if role not in roles_of(inventory, host):
+        return False
     # A replica is for those whom its primary is for.
-    if role == REPLICA:
-        return providers(inventory, environment).get(PRIMARY) == environment_of(inventory, host)
-    return role in roles_of(seen_from(inventory, environment), host)
+    of = providers(inventory, environment).get(PRIMARY if role == REPLICA else role)
+    return of == environment_of(inventory, host)
 
 
 def listeners(inventory, host):

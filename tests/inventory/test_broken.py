@@ -86,6 +86,42 @@ def copy(tmp_path):
     return Copy(tmp_path)
 
 
+class Examples:
+    """What became of every example, in one pass: what it is refused with, and who had something to say."""
+
+    def __init__(self, folder):
+        self.refused, self.rules, self.keywords = {}, set(), set()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rules, "_line", self._keyword(rules._line))
+            for name in ("RULES", "RULES_OF_ROLES"):
+                patch.setattr(rules, name, [self._rule(rule) for rule in getattr(rules, name)])
+            for path in EXAMPLES:
+                copy = Copy(folder / path.stem)
+                copy.apply(_example(path))
+                self.refused[path] = copy.problems()
+
+    def _rule(self, rule):
+        def watched(*arguments):
+            lines = list(rule(*arguments))
+            if lines:
+                self.rules.add(rule.__name__)
+            return lines
+
+        return watched
+
+    def _keyword(self, line):
+        def watched(error):
+            self.keywords.add((error.validator, error.validator_value if error.validator == "format" else ""))
+            return line(error)
+
+        return watched
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    return Examples(tmp_path_factory.mktemp("broken"))
+
+
 def _example(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -158,38 +194,18 @@ def test_web_sites_share_a_server_if_names_or_networks_tell_them_apart(copy, ser
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_a_broken_inventory_is_refused(copy, path):
-    example = _example(path)
-    copy.apply(example)
-    assert copy.problems() == example["expect"]
+def test_a_broken_inventory_is_refused(examples, path):
+    assert examples.refused[path] == _example(path)["expect"]
 
 
 @pytest.mark.parametrize("name", [rule.__name__ for rule in (*rules.RULES, *rules.RULES_OF_ROLES)])
-def test_no_rule_can_be_lost_unnoticed(tmp_path, monkeypatch, name):
-    for rest in ("RULES", "RULES_OF_ROLES"):
-        monkeypatch.setattr(rules, rest, [rule for rule in getattr(rules, rest) if rule.__name__ != name])
-    assert any(_differs(tmp_path, path) for path in EXAMPLES)
+def test_no_rule_can_be_lost_unnoticed(examples, name):
+    assert name in examples.rules
 
 
-def _differs(tmp_path, path):
-    copy, example = Copy(tmp_path / path.stem), _example(path)
-    copy.apply(example)
-    return copy.problems() != example["expect"]
-
-
-def test_every_keyword_and_format_of_the_schema_has_an_example(tmp_path, monkeypatch):
-    seen = set()
-    line = rules._line
-
-    def watch(error):
-        seen.add((error.validator, error.validator_value if error.validator == "format" else ""))
-        return line(error)
-
-    monkeypatch.setattr(rules, "_line", watch)
-    for path in EXAMPLES:
-        _differs(tmp_path, path)
+def test_every_keyword_and_format_of_the_schema_has_an_example(examples):
     schema = json.loads((ROOT / "pillar" / "inventory" / "schema.json").read_text(encoding="utf-8"))
-    assert seen == set(_constraints(schema))
+    assert examples.keywords == set(_constraints(schema))
 
 
 def _constraints(schema):

@@ -29,7 +29,8 @@ def checkout(tmp_path):
     (tmp_path / "docs").mkdir()
     for name in ("fleet.md", "fleet.svg", "reachability.svg", "web.svg"):
         shutil.copy(DOCS / name, tmp_path / "docs")
-    shutil.copytree(ROOT / "_utils", tmp_path / "_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    # With its bytecode: every run below begins a Python of its own.
+    shutil.copytree(ROOT / "_utils", tmp_path / "_utils")
     return tmp_path
 
 
