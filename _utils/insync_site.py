@@ -1,11 +1,24 @@
 """The site folder: what differs between installations (people, secrets, settings), outside this repository."""
 
+import copy
+import functools
 import pathlib
 
 import yaml
 
 # As safe, and a tenth of the time where libyaml is there.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+# A check asks for the same few files some hundred times.
+@functools.lru_cache(256)
+def _once(text):
+    return yaml.load(text, Loader=_LOADER)  # noqa: S506  a safe loader
+
+
+def _parsed(text):
+    """What ``text`` (str) says, which the caller may change."""
+    return copy.deepcopy(_once(text))
 
 
 class SiteError(ValueError):
@@ -26,7 +39,7 @@ def read(roots, name):
     else:
         raise SiteError(f"{name}: no such file in the site folder ({roots[-1]}); see docs/bootstrap.md")
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506  a safe loader
+        data = _parsed(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as exc:
         raise SiteError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(data, dict):

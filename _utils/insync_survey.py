@@ -2,7 +2,8 @@
 The survey of a server: what runs there and who uses it, and what of that nobody has declared.
 
 It only reads, needs nothing but Python, and never tells a secret: of commands it shows the program and the names of its
-options, of files where they are. As a program it reads what is declared from its standard input, and prints JSON.
+options, of files where they are. As a program it reads what is declared from its standard input, and prints JSON; with
+a folder as its argument, of the server whose files are there.
 """
 
 import json
@@ -100,11 +101,11 @@ def _printable(value):
     return [_printable(one) for one in value] if isinstance(value, list) else value
 
 
-def main():
-    """Survey this server, at the end of every queue, for whoever started this as a program."""
+def main(root="/"):
+    """Survey this server, or a copy of its files in ``root`` (str), at the end of every queue."""
     os.nice(19)
-    json.dump(survey(json.load(sys.stdin)), sys.stdout)
+    json.dump(survey(json.load(sys.stdin), root), sys.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -176,7 +176,10 @@ def test_what_fails_is_told_and_the_rest_goes_on(by_hand, monkeypatch):
     assert found["found"]["cron"] == [] and found["found"]["databases"]
 
 
-def test_as_a_program_it_reads_what_is_declared_and_prints_what_it_found():
-    command = [sys.executable, "-B", insync_survey.__file__]
+def test_as_a_program_it_reads_what_is_declared_and_prints_what_it_found(root):
+    root.write("/etc/cron.d/report", "0 1 * * * root /opt/report\n")
+    command = [sys.executable, "-B", insync_survey.__file__, root.path]
     done = subprocess.run(command, input='{"known": {}}', capture_output=True, text=True, check=True, timeout=60)
-    assert set(json.loads(done.stdout)) == {"when", "seconds", "found", "unknown", "missing", "incomplete"}
+    found = json.loads(done.stdout)
+    assert set(found) == {"when", "seconds", "found", "unknown", "missing", "incomplete"}
+    assert any("report" in line for line in found["unknown"])
