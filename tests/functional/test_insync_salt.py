@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -16,23 +17,33 @@ OLD, NEW = "0" * 12, "1" * 12
 
 
 def wheelhouse(folder, release):
-    """Make ``salt-<release>.tar`` in ``folder``: one real wheel, whose module knows its release."""
-    wheel = folder / "insync_probe-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("insync_probe.py", f"release = {release!r}\n")
-        archive.writestr("insync_probe-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: insync-probe\nVersion: 1\n")
-        archive.writestr(
-            "insync_probe-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("insync_probe-1.dist-info/RECORD", "")
+    """Make ``salt-<release>.tar`` in ``folder``: a real wheel, whose module knows its release, and that of uv."""
+    uv = pathlib.Path(sys.executable).with_name("uv").read_bytes()
+    wheels = [
+        _wheel(folder, "insync_probe", {"insync_probe.py": f"release = {release!r}\n"}),
+        _wheel(folder, "uv", {"uv-1.data/scripts/uv": uv}),
+    ]
     sums = folder / "SHA256SUMS"
-    sums.write_text(f"{hashlib.sha256(wheel.read_bytes()).hexdigest()}  {wheel.name}\n")
+    sums.write_text("".join(f"{hashlib.sha256(one.read_bytes()).hexdigest()}  {one.name}\n" for one in wheels))
     tar = folder / f"salt-{release}.tar"
     with tarfile.open(tar, "w") as archive:
-        for path in (wheel, sums):
+        for path in (*wheels, sums):
             archive.add(path, path.name)
             path.unlink()
     return tar
+
+
+def _wheel(folder, name, files):
+    path = folder / f"{name}-1-py3-none-any.whl"
+    told = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for where, content in (files | {f"{name}-1.dist-info/{file}": text for file, text in told.items()}).items():
+            archive.writestr(where, content)
+    return path
 
 
 @pytest.fixture
