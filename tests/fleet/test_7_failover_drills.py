@@ -12,6 +12,9 @@ from tests.fleet.release import ran, refused
 from tests.fleet.test_7_database import PRIMARY, REPLICA, call, sql
 from tests.fleet.writers import TABLE, writing
 
+# Without a database the site says nothing to anybody.
+pytestmark = pytest.mark.alone
+
 PAIR = [PRIMARY, REPLICA]
 TIMEOUT = 10
 

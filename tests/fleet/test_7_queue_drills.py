@@ -26,6 +26,7 @@ def well(fleet):
     fleet.eventually(lambda: web.missing(fleet, SERVER, "mailer") == [], 90, why="the mailer is not ready again")
 
 
+@pytest.mark.alone
 # At full size the mailer alone needs most of this: it sends one after the other.
 @pytest.mark.timeout(5400)
 def test_every_mail_is_delivered_whatever_is_cut_meanwhile(fleet, drills):

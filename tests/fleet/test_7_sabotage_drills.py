@@ -421,7 +421,11 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+# Others need the store too.
+ALONE = {name: pytest.mark.alone for name in BROKEN if name.startswith("store: ")}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=ALONE.get(name, ())) for name in BROKEN])
 def test_what_goes_wrong_while_a_backup_is_made_is_told_and_leaves_none(fleet, drills, bucket, good, name):
     reason, broken, kind = BROKEN[name]
     manifests = lambda: [key for key in bucket.keys() if key.endswith(insync_db_archive.MANIFEST)]  # noqa: E731
