@@ -54,7 +54,7 @@ kill $pid && for _ in $(seq 300); do [ -d /proc/$pid ] || break; sleep 0.2; done
 
 def run(server, script, stdin=None, timeout=1800):
     """Run ``script`` (str, bash) on ``server``; return what it prints, raise SystemExit with one line if it fails."""
-    argv = podman.inside(server, "bash", "-c", f"set -euo pipefail\n{script}", interactive=stdin is not None)
+    argv = podman.inside(server, "bash", "-c", f"set -euo pipefail\n{script}")
     how = {"input": stdin, "stdin": None if stdin else subprocess.DEVNULL}
     how = {key: value for key, value in how.items() if value is not None}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, **how)

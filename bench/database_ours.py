@@ -111,7 +111,7 @@ class Ours:
             folder = ["tar", "-C", str(ROOT / f"_{name}"), "-c", "."]
             podman.unpack(server, f"{CODE}/{name}", subprocess.run(folder, capture_output=True, check=True).stdout)
         run(server, f"chmod 0711 {FOLDER}; sync")
-        argv = podman.inside(server, "/opt/salt/bin/python", "-c", program, interactive=True)
+        argv = podman.inside(server, "/opt/salt/bin/python", "-c", program)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(argv, **pipes) as process:
             try:

@@ -51,7 +51,7 @@ def pins(packages):
 @contextlib.contextmanager
 def lowest_share(found):
     """Put the lowest share of servers that were up while the block ran into ``found`` (list)."""
-    argv = podman.inside(release.LB, "/opt/salt/bin/python", "-c", SHARE, interactive=True)
+    argv = podman.inside(release.LB, "/opt/salt/bin/python", "-c", SHARE)
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield

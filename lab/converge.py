@@ -110,7 +110,10 @@ def call(servers, *command, deadline=DEADLINE):
     """
     argv = ["salt", "-L", ",".join(servers), "--out=json", "--log-level=critical", *command]
     with subprocess.Popen(
-        podman.inside("ct1", *argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        podman.inside("ct1", *argv, environment=podman.QUIET),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         try:
             said = yield from _read(process, time.monotonic() + deadline, command[0])

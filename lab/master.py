@@ -139,7 +139,7 @@ class Master:
 
     def _stream(self, command):
         """Run ``command`` on ct1 and say each line that it prints; return its exit code and the lines."""
-        argv = podman.inside(self.name, *command)
+        argv = podman.inside(self.name, *command, environment=podman.QUIET)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         said = []
         with subprocess.Popen(argv, **pipes, text=True, errors="replace") as process:

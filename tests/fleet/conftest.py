@@ -12,6 +12,7 @@ import time
 import insync_inventory
 import pytest
 
+from lab import podman
 from tests.fleet.drills import Drills
 from tests.lanes import SHARED
 
@@ -29,9 +30,9 @@ class Fleet:
 
     def run(self, server, *command, stdin=None, timeout=300):
         """Run ``command`` as root on ``server``; return the CompletedProcess, output as text."""
-        interactive = ["-i"] if stdin is not None else []
-        argv = ["podman", "exec", *interactive, f"insync-{server}", *command]
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        argv = podman.inside(server, *command)
+        return subprocess.run(argv, **given, capture_output=True, text=True, timeout=timeout, check=False)
 
     def ok(self, server, *command, **options):
         """Run ``command`` on ``server`` and return its output; a failure fails the test with what it said."""

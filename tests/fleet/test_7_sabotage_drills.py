@@ -90,7 +90,7 @@ def pushed(fleet):
 
 def encrypted(fleet, recipient, text, before=""):
     """Return ``text`` (bytes) encrypted to ``recipient`` (str); before (str): what it goes through first."""
-    argv = podman.inside(REPLICA, "sh", "-c", f'{before} age --recipient "$0"', recipient, interactive=True)
+    argv = podman.inside(REPLICA, "sh", "-c", f'{before} age --recipient "$0"', recipient)
     return subprocess.run(argv, input=text, capture_output=True, check=True).stdout
 
 
