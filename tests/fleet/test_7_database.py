@@ -11,6 +11,7 @@ from tests.fleet.conftest import changed, failed, planned
 PRIMARY, REPLICA, VERIFIER = "db", "db-slave02", "redis"
 SOURCE = f"{PRIMARY}.insync.internal"
 DATA = "/var/lib/mysql"
+TIMER = "mariadb-backup-binlogs.timer"
 
 
 def sql(fleet, server, statement):
@@ -183,18 +184,22 @@ def test_no_backup_is_made_of_a_replica_that_stands_still(fleet):
 def test_a_unit_that_ends_starts_no_replica_that_stands_still_for_another_backup(fleet):
     """It would go on in the middle of the other's copy, which then is not what its manifest says."""
     lock = f"/run/lock/insync-{insync_db.AREA}.lock"
+    # Its unit ends as badly, and nobody holds the lock at that moment.
+    fleet.ok(REPLICA, "systemctl", "stop", TIMER, "mariadb-backup@binlogs")
     fleet.ok(REPLICA, "systemd-run", "--unit=another-backup", "flock", lock, "sleep", "120")
     sql(fleet, REPLICA, "STOP SLAVE SQL_THREAD")
     try:
         assert fleet.run(REPLICA, "systemctl", "start", "mariadb-backup@logical").returncode == 1
         assert applies(fleet) == "No"
-        fleet.ok(REPLICA, "systemctl", "stop", "another-backup")
+        # The other one has ended; and this one does not wait until it is started again by itself.
+        fleet.ok(REPLICA, "systemctl", "stop", "another-backup", "mariadb-backup@logical")
         # If nobody else is at it, it does.
         assert fleet.run(REPLICA, "systemctl", "start", "mariadb-backup@logical").returncode == 1
         assert applies(fleet) == "Yes"
     finally:
         fleet.run(REPLICA, "systemctl", "stop", "another-backup", "mariadb-backup@logical")
         fleet.ok(REPLICA, "systemctl", "reset-failed")
+        fleet.ok(REPLICA, "systemctl", "start", TIMER)
         sql(fleet, REPLICA, "START SLAVE SQL_THREAD")
 
 

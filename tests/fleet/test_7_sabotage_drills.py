@@ -14,12 +14,11 @@ from lab.paths import KEYS
 from tests.fleet import web
 from tests.fleet.backups import NAME, PHYSICAL, Bucket, newest_left
 from tests.fleet.release import full
-from tests.fleet.test_7_database import PRIMARY, REPLICA, VERIFIER, call, sql, well
+from tests.fleet.test_7_database import PRIMARY, REPLICA, TIMER, VERIFIER, call, sql, well
 from tests.fleet.writers import TABLE, writing
 
 pytestmark = pytest.mark.full_size
 CLEAN = 25
-TIMER = "mariadb-backup-binlogs.timer"
 HOME = "/var/lib/insync/db"
 # Every kind of thing that a backup may lack, as it is before and after.
 BEFORE = """
@@ -421,11 +420,7 @@ BROKEN = {
 }
 
 
-# Others need the store too.
-ALONE = {name: pytest.mark.alone for name in BROKEN if name.startswith("store: ")}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=ALONE.get(name, ())) for name in BROKEN])
+@pytest.mark.parametrize("name", BROKEN)
 def test_what_goes_wrong_while_a_backup_is_made_is_told_and_leaves_none(fleet, drills, bucket, good, name):
     reason, broken, kind = BROKEN[name]
     manifests = lambda: [key for key in bucket.keys() if key.endswith(insync_db_archive.MANIFEST)]  # noqa: E731
