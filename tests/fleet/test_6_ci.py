@@ -102,7 +102,7 @@ def built(fleet, host, revision, count=1):
     """Wait for ``count`` builds of ``revision`` on ``host``; return (result, what is said of it) of the last."""
 
     def builds():
-        return get(fleet, host, "builds?order=-number&limit=5&property=got_revision")["builds"]
+        return get(fleet, host, "builds?order=-buildid&limit=5&property=got_revision")["builds"]
 
     def found():
         ended = [one for one in builds() if one["complete"]]
@@ -119,8 +119,9 @@ def look_now(fleet, *hosts):
 
 
 def said(fleet, host):
-    """Return what the last build on ``host`` said, all steps."""
-    number = get(fleet, host, "builds?order=-number&limit=1")["builds"][0]["buildid"]
+    """Return what the last build of a push on ``host`` said, all steps; the janitor's are builds, too."""
+    builds = get(fleet, host, "builds?order=-buildid&limit=5&property=got_revision")["builds"]
+    number = next(one["buildid"] for one in builds if one["properties"])
     texts = []
     for step in get(fleet, host, f"builds/{number}/steps")["steps"]:
         for log in get(fleet, host, f"steps/{step['stepid']}/logs")["logs"]:
