@@ -11,6 +11,8 @@ import insync_files
 SOCKET = "/run/haproxy/admin.sock"
 MASTER = "/run/haproxy-master.sock"
 SECONDS = 5
+# For how long who finds nobody there asks again, in seconds.
+PATIENCE = 5
 
 
 class HaproxyError(ValueError):
@@ -24,15 +26,30 @@ def say(order, path=SOCKET):
     Raises HaproxyError if it does not answer. An order that it refuses is answered too; see ``do``.
     """
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(SECONDS)
-            connection.connect(str(path))
+        with _connected(path) as connection:
             connection.sendall(f"{order}\n".encode())
             # The master would wait for another order.
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
     except OSError as exc:
         raise HaproxyError(f"HAProxy does not answer at {path} ({exc.strerror or exc}); does it run?") from exc
+
+
+def _connected(path):
+    """A connection to the socket at ``path``; while HAProxy is restarted there is none, or nobody listens."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(SECONDS)
+        try:
+            connection.connect(str(path))
+        except OSError as exc:
+            connection.close()
+            if not isinstance(exc, (ConnectionRefusedError, FileNotFoundError)) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return connection
 
 
 def do(order, path=SOCKET):

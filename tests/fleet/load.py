@@ -174,9 +174,21 @@ def _backends(app):
 def _journal(fleet, server, since, *match):
     """The ids of the receipts in a journal, in its order."""
     fleet.ok(server, "journalctl", "--sync")
-    lines = fleet.ok(server, *_journalctl(since), *match)
-    return re.findall(r'(?m)^\{"event": "receipt", "id": "([^"]+)"\}$', lines)
+    return receipts(fleet.ok(server, *_journalctl(since, "short-unix"), *match))
 
 
-def _journalctl(since):
-    return ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--since=@{int(since)}"]
+def receipts(lines):
+    """
+    The ids (list of str) of the receipts in ``lines`` (str) of a journal, with their times to the microsecond.
+
+    An entry in which journald begins another file it may write into both: that is one, of one moment.
+    """
+    return [
+        found[1]
+        for line in dict.fromkeys(lines.splitlines())
+        if (found := re.search(r': \{"event": "receipt", "id": "([^"]+)"\}$', line))
+    ]
+
+
+def _journalctl(since, output="cat"):
+    return ["journalctl", "--quiet", "--no-pager", f"--output={output}", f"--since=@{int(since)}"]

@@ -1,5 +1,6 @@
 """HAProxy's runtime socket, played by a server that answers what HAProxy 2.6 has answered."""
 
+import socket
 import socketserver
 import threading
 import time
@@ -127,7 +128,19 @@ def test_a_master_that_starts_anew_is_waited_for(tmp_path):
     assert len(insync_haproxy.formers("active.map", tmp_path / "sock")) == 1
 
 
-def test_a_socket_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_haproxy_that_is_restarted_is_waited_for(tmp_path):
+    # Of the one before the socket is left, and nobody listens there.
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "sock"))
+    begin = lambda: (tmp_path / "sock").unlink() or Haproxy(tmp_path / "sock").serve_forever()  # noqa: E731
+    later = threading.Timer(0.3, begin)
+    later.daemon = True
+    later.start()
+    assert insync_haproxy.entries("active.map", tmp_path / "sock") == {"web": "blue"}
+
+
+def test_a_socket_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(insync_haproxy, "PATIENCE", 0.2)
     with pytest.raises(insync_haproxy.HaproxyError, match=r"does not answer at .*sock \(No such file or directory\)"):
         insync_haproxy.say("show stat", tmp_path / "sock")
 

@@ -463,14 +463,19 @@ def test_a_load_that_does_not_begin_says_why(world):
             pass
 
 
-def receipts(*numbers):
-    return "".join(f'{{"event": "receipt", "id": "{number}"}}\n' for number in numbers)
+def receipts(*numbers, first=0):
+    """Entries of a journal, as journalctl shows them with their times; first (int): when the first one was made."""
+    entry = '{}.5 web02 env[7]: {{"event": "receipt", "id": "{}"}}\n'
+    return "".join(entry.format(time, number) for time, number in enumerate(numbers, start=first))
 
 
 def test_posts_are_compared_with_what_the_servers_executed(monkeypatch):
     monkeypatch.setattr(fleet_load, "_backends", lambda app: {"web02": ["blue", "green"], "web-lb02": ["blue"]})
     report = types.SimpleNamespace(app="web", began=1.5, acknowledged=["a", "b", "c"], unacknowledged=["x", "y"])
-    fine = {("web02", "web@blue"): "Started.\n" + receipts("a", "z"), ("web02", "web@green"): receipts("b", "z")}
+    fine = {
+        ("web02", "web@blue"): "0.1 web02 systemd[1]: Started.\n" + receipts("a", "z"),
+        ("web02", "web@green"): receipts("b", "z"),
+    }
     fine["web-lb02", "web@blue"] = receipts("c")
     assert fleet_load.reconciled(World(fine), report) == fleet_load.NOTHING_AMISS
     suppressed = "Suppressed 7 messages from web@blue.service\nSuppressed 1 messages from ssh.service\n"
@@ -482,6 +487,11 @@ def test_posts_are_compared_with_what_the_servers_executed(monkeypatch):
         "failed_but_executed": ["x: web02/blue"],
         "left_out": ["web-lb02: Suppressed 7 messages from web@blue.service"],
     }
+
+
+def test_an_entry_that_stands_in_two_files_of_a_journal_is_one():
+    assert fleet_load.receipts(receipts("a", "b") + receipts("b", first=1)) == ["a", "b"]
+    assert fleet_load.receipts(receipts("a", "b", "b")) == ["a", "b", "b"]
 
 
 def test_the_backends_are_those_of_the_inventory():
