@@ -15,6 +15,7 @@ import pytest
 # What the second lane tests: files, or folders with a slash at the end. The first has the others: it comes to the fleet
 # when that is up, and to tests that have it alone, while the second is still at what needs no fleet.
 SECOND = (
+    "tests/unit/",
     "tests/functional/",
     "tests/integration/",
     "tests/fleet/test_5_gateway.py",
