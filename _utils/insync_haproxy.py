@@ -99,7 +99,7 @@ def _master(order, path):
         try:
             return say(order, path)
         except HaproxyError:
-            # A reload starts the master anew, and for a moment nobody listens.
+            # A reload starts the master anew: it hangs up on who has just asked.
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.05)

@@ -16,8 +16,12 @@ def _once(text):
     return yaml.load(text, Loader=_LOADER)  # noqa: S506  a safe loader
 
 
-def _parsed(text):
-    """What ``text`` (str) says, which the caller may change."""
+def parsed(text):
+    """
+    Return what the YAML in ``text`` (str) says; the caller may change it.
+
+    Raises yaml.YAMLError.
+    """
     return copy.deepcopy(_once(text))
 
 
@@ -39,7 +43,7 @@ def read(roots, name):
     else:
         raise SiteError(f"{name}: no such file in the site folder ({roots[-1]}); see docs/bootstrap.md")
     try:
-        data = _parsed(path.read_text(encoding="utf-8"))
+        data = parsed(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as exc:
         raise SiteError(f"{path}: not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(data, dict):
