@@ -19,6 +19,7 @@ CACHE = pathlib.Path("/var/cache/insync/uv")
 LOCKS = pathlib.Path("/run/lock")
 PYTHON = "/usr/bin/python3"
 SECONDS = 600
+DOWNLOADS = 8
 
 
 class VenvError(ValueError):
@@ -156,8 +157,11 @@ def _environment(ca, proxy):
     # Certificates are checked against this file only: the system's, or that of the fleet's own authority.
     own["SSL_CERT_FILE"] = str(ca or "/etc/ssl/certs/ca-certificates.crt")
     own |= {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy} if proxy else {}
+    # A new mirror that several servers ask at once answers late; given up, it would be asked once more for what it is
+    # still at. So uv waits as long as nginx does in front of the index, and asks for a few things at a time.
+    own |= {"UV_HTTP_TIMEOUT": "120", "UV_CONCURRENT_DOWNLOADS": str(DOWNLOADS)}
     # One processor at most: the others are for who is served meanwhile.
-    return {**kept, **own, "UV_HTTP_TIMEOUT": "30", "UV_CONCURRENT_INSTALLS": "1"}
+    return {**kept, **own, "UV_CONCURRENT_INSTALLS": "1"}
 
 
 def _uv(arguments, environment, seconds):

@@ -162,10 +162,17 @@ def wheel(folder, name, version, text=""):
 
 
 class PublicIndex:
-    """Offers packages as the public index does, and remembers which were asked for."""
+    """
+    Offers packages as the public index does, and remembers which were asked for, and how many at once at the most.
+
+    It takes ``delay`` (float) seconds to answer.
+    """
+
+    delay = 0
 
     def __init__(self, folder):
-        self.folder, self.asked = folder, []
+        self.folder, self.asked, self.most = folder, [], 0
+        self._open, self._counting = 0, threading.Lock()
         handler = functools.partial(self._handler(), directory=str(folder))
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/simple/"
@@ -179,8 +186,20 @@ class PublicIndex:
             page.write(f'<a href="/{path.name}#sha256={digest}">{path.name}</a>\n')
         return f"{name}=={version} --hash=sha256:{digest}\n"
 
+    def count(self, change):
+        """One request more (1) or less (-1) is being answered."""
+        with self._counting:
+            self._open += change
+            self.most = max(self.most, self._open)
+
     def _handler(index):
         class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self):
+                index.count(1)
+                time.sleep(index.delay)
+                index.count(-1)
+                super().do_GET()
+
             def log_message(self, *arguments):
                 index.asked.append(self.path)
 

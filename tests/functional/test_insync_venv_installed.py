@@ -67,6 +67,14 @@ def test_an_index_that_is_down_leaves_what_is_there(installed, tmp_path, monkeyp
         assert installed(new, public.url)["result"] is True, "a later run recovers"
 
 
+def test_a_slow_index_is_asked_for_a_few_things_at_a_time(installed, tmp_path):
+    with public_index(tmp_path / "index") as public:
+        lock = "".join(public.offer(f"harmless-{number}", "1.0") for number in range(3 * insync_venv.DOWNLOADS))
+        public.delay = 0.2
+        assert installed(lock, public.url)["result"] is True
+    assert 2 <= public.most <= insync_venv.DOWNLOADS
+
+
 def test_a_lock_that_is_not_served(single, tmp_path):
     result = single("insync_venv.installed", name=str(tmp_path / "devpi"), lock="salt://devpi/files/none.txt")
     assert (result["result"], result["changes"]) == (False, {})
