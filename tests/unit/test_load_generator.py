@@ -175,8 +175,8 @@ def test_what_http_allows_is_no_failure(site, answer):
 
 
 def test_the_rate_is_for_all_clients_together(site):
-    report = drive(site(), rate=200, seconds=1.5, slow=0, idle=10, pause=0.2)
-    assert 150 < report["rate"] < 230
+    report = drive(site(), rate=40, seconds=1.5, slow=0, idle=2, pause=0.2)
+    assert 20 < report["rate"] < 60
 
 
 # What is wrong.
@@ -380,7 +380,7 @@ def test_marks_and_the_end_come_by_the_input(site, capsys):
     assert [window["name"] for window in report["windows"]] == ["start", "early", "late"]
     assert abs(report["windows"][1]["from"] - at) < 0.001
     assert all(window["ms"]["count"] for window in report["windows"])
-    assert 0.5 < report["seconds"] < 2
+    assert 0.5 < report["seconds"] < 5, "it ends when told, not with its input"
     assert capsys.readouterr().err.count("not understood") == 3
 
 
