@@ -215,6 +215,7 @@ def test_a_deploy_that_is_refused_changes_nothing(fleet, checkout):
         "ct1", "sh", "-c", "readlink /srv/insync/current; cd /srv/insync/site && sha256sum *.yaml */*.yaml"
     )
     assert after == before
+    assert fleet.run("ct1", "test", "-e", "/srv/insync/site.new").returncode == 1, "a copy of the secrets is left"
 
 
 def _executable(fleet, server, unit):

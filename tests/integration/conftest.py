@@ -77,7 +77,7 @@ def run(master):
         salt_run = pathlib.Path(sys.executable).with_name("salt-run")
         command = [salt_run, "--config-dir", pathlib.Path(conf_file).parent, "--log-level=critical", *arguments]
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
     return _run
 
