@@ -77,6 +77,7 @@ def run(master):
         salt_run = pathlib.Path(sys.executable).with_name("salt-run")
         command = [salt_run, "--config-dir", pathlib.Path(conf_file).parent, "--log-level=critical", *arguments]
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        # A minion's first sync is some 600 requests, and Salt loads and checks its private key for each: 50 ms of CPU.
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
     return _run
