@@ -186,7 +186,7 @@ def sync(*names):
 
 def _sync(client, names):
     try:
-        return insync_enroll.sync(client, names)
+        return insync_enroll.sync(client, _checkout(), names)
     except CommandExecutionError as exc:
         raise Refused(str(exc)) from exc
 

@@ -46,9 +46,9 @@ def rebuild(host, *, test=False):
     The new droplet has the same addresses; ct1's key is root's there, and its host key is in
     /etc/salt/bootstrap/known_hosts. A run that was cut off is gone on with by the same command.
 
-    Returns a dict: server, changed (int: states that changed something), restored (dict: kind of data -> backup and
-    age_hours), phases (seconds), seconds, by; in test mode server and steps (list of str). Raises Refused with nothing
-    changed, or saying which step failed, and how to go on.
+    Returns a dict: server, changed (int: states that changed something), restored (dict: kind of data -> backup,
+    age_hours, and aside: where that is what the first highstate had made), phases (seconds), seconds, by; in test mode
+    server and steps (list of str). Raises Refused with nothing changed, or saying which step failed, and how to go on.
 
     CLI Example:
 

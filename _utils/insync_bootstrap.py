@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import sys
 
+import insync_extmods
 import insync_inventory
 import jinja2
 
@@ -13,8 +14,6 @@ FILES = (
     "salt/salt_release/files/install-salt",
     "salt/salt_minion/files/salt-minion.service",
 )
-# What `salt-run insync.sync` would bring: a job for each minion and kind, where one copy does.
-EXTMODS = ("modules", "states", "utils")
 
 
 def payload(checkout, host, pki, directory):
@@ -31,7 +30,8 @@ def payload(checkout, host, pki, directory):
     for name in FILES:
         shutil.copy(checkout / name, directory)
     shutil.copy(pathlib.Path(pki, "master_sign.pub"), directory)
-    for kind in EXTMODS:
+    # What `salt-run insync.sync` would bring, file by file.
+    for kind in insync_extmods.KINDS:
         bytecode = shutil.ignore_patterns("__pycache__")
         shutil.copytree(checkout / f"_{kind}", directory / "extmods" / kind, ignore=bytecode)
     inventory = insync_inventory.load(checkout / "pillar" / "inventory")

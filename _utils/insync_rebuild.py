@@ -93,7 +93,7 @@ class Rebuild:
         return total
 
     def _restore(self):
-        """Bring back the newest backup of each kind of data; return {kind: {backup, age_hours}}."""
+        """Bring back the newest backup of each kind of data; return {kind: {backup, age_hours, aside}}."""
         restored = {}
         with self._step("look for backups"):
             there = self._call("insync.backups", limit=1).get("data", {})
@@ -106,7 +106,7 @@ class Rebuild:
         for kind in there:
             with self._step(f"restore {kind}"):
                 done = self._call("insync.backup_restore", kind=kind, aside=True, test=False)
-            restored[kind] = {key: done[key] for key in ("backup", "age_hours")}
+            restored[kind] = {key: done[key] for key in ("backup", "age_hours", "aside")}
         return restored
 
     def _listens(self):

@@ -29,6 +29,8 @@ SECOND = (
     "tests/fleet/test_7_repositories.py",
     "tests/fleet/test_7_stores_drills.py",
     "tests/fleet/test_7_survey.py",
+    # It uses what the tests of hg, pypi and mrkr have prepared.
+    "tests/fleet/test_8_moved_roles.py",
     "tests/fleet/test_8_repositories_drills.py",
     "tests/fleet/test_8_retired_drills.py",
 )

@@ -99,14 +99,19 @@ def swept(fleet):
     moved = []
     yield moved
     for server, paths in moved:
-        files = [path for path in paths if re.fullmatch(ASIDE, path)]
-        databases = [path.removeprefix("postgresql:") for path in paths if path.startswith("postgresql:")]
-        for name in [path.removeprefix("mariadb:") for path in paths if path.startswith("mariadb:")]:
-            fleet.run(server, "mariadb", "--execute", f"DROP DATABASE `{name}`")
-        fleet.run(server, "rm", "-rf", *files)
-        for name in databases:
-            become = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
-            fleet.run(server, *become, "dropdb", name)
+        sweep(fleet, server, paths)
+
+
+def sweep(fleet, server, paths):
+    """Remove what was moved aside, as whoever is sure does."""
+    files = [path for path in paths if re.fullmatch(ASIDE, path)]
+    databases = [path.removeprefix("postgresql:") for path in paths if path.startswith("postgresql:")]
+    for name in [path.removeprefix("mariadb:") for path in paths if path.startswith("mariadb:")]:
+        fleet.run(server, "mariadb", "--execute", f"DROP DATABASE `{name}`")
+    fleet.run(server, "rm", "-rf", *files)
+    for name in databases:
+        become = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
+        fleet.run(server, *become, "dropdb", name)
 
 
 def kept(fleet, kind):

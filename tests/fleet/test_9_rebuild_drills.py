@@ -1,6 +1,7 @@
 """A server is lost with all that was on it, and comes back on a bare droplet and from its backups, as it was."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -29,12 +30,12 @@ FEW = [[*NEEDED, OTHERS[TURN // 4 % len(OTHERS)]][TURN % 4]]
 
 
 def lost_and_rebuilt(fleet, server):
-    """Lose ``server``, bring it back; return the seconds from the bare droplet on."""
+    """Lose ``server``, bring it back; return the seconds from the bare droplet on, and what was moved aside."""
     begun = time.monotonic()
     rebuild = [".venv/bin/python", "-m", "lab", "rebuild", server]
     done = subprocess.run(rebuild, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return time.monotonic() - begun
+    return time.monotonic() - begun, sorted(set(re.findall(r"\S*before_\d{8}t\d{6}", done.stdout)))
 
 
 def data(fleet, server):
@@ -68,11 +69,12 @@ def test_a_lost_server_comes_back_as_it_was(fleet, drills, server):
     if primary:
         database.power(fleet, "kill", server)
         ran(fleet, "insync.failover_db", database.other(server))
-    seconds = lost_and_rebuilt(fleet, server)
+    seconds, aside = lost_and_rebuilt(fleet, server)
     if primary:
         ran(fleet, "insync.switchover_db", server)
     drills.note_rebuild(server, seconds, {} if server == MASTER else record(fleet, server)["phases"])
     assert data(fleet, server) == before
+    stores.sweep(fleet, server, aside)
     nothing_to_do(fleet, server)
     if server == MASTER:
         fleet.eventually(lambda: set(fleet.salt("*", "test.ping", patience=5)) == set(SERVERS), 120)

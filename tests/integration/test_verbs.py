@@ -24,6 +24,20 @@ def test_the_bootstrap_brought_our_states_and_modules(client):
     assert states == {name: ours for name in ("ct1", "web02")}
 
 
+def test_what_differs_from_the_checkout_is_brought_back(run, client, minions):
+    """A module that is gone, one that is another, and one that is no longer declared; the other minion has all."""
+    folder = pathlib.Path(minions["web02"].config["extension_modules"], "states")
+    (folder / "insync_user.py").unlink()
+    (folder / "insync_unit.py").write_text("another\n")
+    (folder / "insync_gone.py").write_text("removed\n")
+    result = run("--out=json", "insync.sync", "web02", "ct1")
+    brought = ["states.insync_unit", "states.insync_user"]
+    assert json.loads(result.stdout) == {"web02": brought, "ct1": []}, result
+    ours = {path.name: path.read_bytes() for path in (ROOT / "_states").glob("*.py")}
+    assert {path.name: path.read_bytes() for path in folder.glob("*.py")} == ours
+    assert json.loads(run("--out=json", "insync.sync", "web02", "ct1").stdout) == {"web02": [], "ct1": []}
+
+
 @pytest.mark.parametrize(
     "target, kind, meant",
     [

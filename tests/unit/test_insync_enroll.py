@@ -8,6 +8,7 @@ import tempfile
 import time
 
 import insync_enroll
+import insync_extmods
 import pytest
 import salt.config
 import salt.key
@@ -115,29 +116,85 @@ def test_a_server_without_a_known_host_key_is_not_entered(monkeypatch, tmp_path)
 
 
 class Minions:
-    """What a LocalClient gives when minions answer as ``answers`` says: for each function, one dict a call."""
+    """Minions that lack kinds (``lacks``, dict: name -> list); ``lost`` (set of (name, function)) are no answers."""
 
-    def __init__(self, **answers):
-        self.answers = answers
+    def __init__(self, lacks, lost=(), said=None):
+        self.lacks, self.lost, self.said, self.told = lacks, set(lost), said, []
 
     def cmd(self, names, function, **_):
-        calls = self.answers.get(function.removeprefix("saltutil.sync_"), [])
-        answers = calls.pop(0) if calls else dict.fromkeys(names, [])
-        return {name: answer for name, answer in answers.items() if name in names}
+        self.told.append((function, names))
+        answers = {name: getattr(self, function.split(".")[0])(name, function) for name in names}
+        heard = {name: answer for name, answer in answers.items() if (name, function) not in self.lost}
+        self.lost -= {(name, function) for name in names}
+        return heard
+
+    def insync_extmods(self, name, function):
+        if self.lacks[name] == "all":
+            return f"'{function}' is not available."
+        return {**insync_extmods.digests(ROOT, "_{kind}"), **dict.fromkeys(self.lacks[name], "another")}
+
+    def saltutil(self, name, function):
+        kind = function.removeprefix("saltutil.sync_")
+        if self.said is not None:
+            return self.said
+        lacks = insync_extmods.KINDS if self.lacks[name] == "all" else self.lacks[name]
+        self.lacks[name] = [one for one in lacks if one != kind]
+        return [f"{kind}.insync_lock"]
 
 
-def test_an_answer_that_was_lost_is_asked_for_again():
-    minions = Minions(utils=[{"web02": ["utils.insync_inventory"]}, {"db": []}])
-    assert insync_enroll.sync(minions, ["web02", "db"]) == {"web02": ["utils.insync_inventory"], "db": []}
+def test_only_who_lacks_something_looks_and_only_for_that():
+    minions = Minions({"web02": [], "db": ["states"], "redis": ["utils", "states"]})
+    new = insync_enroll.sync(minions, ROOT, ["web02", "db", "redis"])
+    assert new == {"web02": [], "db": ["states.insync_lock"], "redis": ["utils.insync_lock", "states.insync_lock"]}
+    assert minions.told == [
+        ("insync_extmods.digests", ["web02", "db", "redis"]),
+        ("saltutil.sync_utils", ["redis"]),
+        ("saltutil.sync_states", ["db", "redis"]),
+        ("insync_extmods.digests", ["db", "redis"]),
+    ]
+
+
+def test_a_minion_that_was_given_no_modules_yet_looks_for_all():
+    minions = Minions({"web02": "all"})
+    insync_enroll.sync(minions, ROOT, ["web02"])
+    assert minions.told[1:4] == [(f"saltutil.sync_{kind}", ["web02"]) for kind in insync_extmods.KINDS]
+
+
+@pytest.mark.parametrize("function", ["insync_extmods.digests", "saltutil.sync_states"])
+def test_an_answer_that_was_lost_is_asked_for_again(function):
+    minions = Minions({"web02": ["states"], "db": []}, {("web02", function), ("db", function)})
+    insync_enroll.sync(minions, ROOT, ["web02", "db"])
+    assert minions.lacks == {"web02": [], "db": []}
+    assert ("saltutil.sync_states", ["db"]) not in minions.told, "no answer is no reason to look for all"
 
 
 def test_who_is_not_in_step_is_named_with_what_it_said():
-    minions = Minions(modules=[{"web02": [], "db": "Minion did not return"}] * 3, utils=[{"web02": [], "db": []}] * 3)
     with pytest.raises(CommandExecutionError) as caught:
-        insync_enroll.sync(minions, ["web02", "db"])
-    assert str(caught.value).splitlines()[0] == "db: saltutil.sync_modules: Minion did not return"
-    with pytest.raises(CommandExecutionError, match="redis: saltutil.sync_utils: no answer"):
-        insync_enroll.sync(Minions(utils=[{}, {}, {}]), ["redis"])
+        insync_enroll.sync(Minions({"web02": [], "db": ["modules"]}, said="no space"), ROOT, ["web02", "db"])
+    assert str(caught.value).splitlines()[0] == "db: saltutil.sync_modules: no space"
+    # Salt's own log says why it gave up, and its answer is that nothing is new.
+    with pytest.raises(CommandExecutionError, match="db: has other modules than the checkout; see 'journalctl"):
+        insync_enroll.sync(Minions({"db": ["modules"]}, said=[]), ROOT, ["db"])
+
+
+def test_who_never_answers_is_named():
+    minions = Minions({"redis": []})
+    minions.cmd = lambda *_, **__: {}
+    with pytest.raises(CommandExecutionError, match="redis: insync_extmods.digests: no answer"):
+        insync_enroll.sync(minions, ROOT, ["redis"])
+
+
+def test_a_digest_tells_names_and_contents(tmp_path):
+    for kind in insync_extmods.KINDS:
+        (tmp_path / kind / "__pycache__").mkdir(parents=True)
+        (tmp_path / kind / "a.py").write_text("x = 1\n")
+    before = insync_extmods.digests(tmp_path)
+    (tmp_path / "utils" / "__pycache__" / "a.pyc").write_text("what Python keeps")
+    assert insync_extmods.digests(tmp_path) == before
+    (tmp_path / "utils" / "a.py").rename(tmp_path / "utils" / "b.py")
+    (tmp_path / "states" / "a.py").write_text("x = 2\n")
+    after = insync_extmods.digests(tmp_path)
+    assert [kind for kind in before if after[kind] != before[kind]] == ["utils", "states"]
 
 
 def test_what_a_server_gets_is_packed_before_servers_are_let_in(monkeypatch, opts, keys):

@@ -43,7 +43,8 @@ class Server:
         if function == "insync_states.apply":
             return {"wiki": self.changes.pop(0)}
         if function == "insync.backup_restore":
-            return {"wiki": {"backup": self.backups[keywords["kind"]][0]["id"], "age_hours": 3.0, "targets": []}}
+            backup = self.backups[keywords["kind"]][0]["id"]
+            return {"wiki": {"backup": backup, "age_hours": 3.0, "targets": ["/a"], "aside": {"/a": "/a.before_x"}}}
         return {"wiki": {"bucket": "s3:x", "data": self.backups} if function == "insync.backups" else self.ports}
 
 
@@ -59,11 +60,12 @@ def rebuild(server, tmp_path, has_data=True, pair=None):
 
 def test_a_lost_server_comes_back_step_by_step(server, tmp_path):
     run = rebuild(server, tmp_path)
+    told = {"age_hours": 3.0, "aside": {"/a": "/a.before_x"}}
     run.check(again=False)
     assert run.run(again=False) == {
         "server": "wiki",
         "changed": 3,
-        "restored": {"wiki": {"backup": "a1", "age_hours": 3.0}, "certificates": {"backup": "b2", "age_hours": 3.0}},
+        "restored": {"wiki": {**told, "backup": "a1"}, "certificates": {**told, "backup": "b2"}},
     }
     assert server.told == [
         "reach",
