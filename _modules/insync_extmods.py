@@ -3,6 +3,8 @@
 import pathlib
 
 import insync_extmods
+import insync_verb
+from salt.exceptions import SaltInvocationError
 
 __virtualname__ = "insync_extmods"
 
@@ -11,6 +13,7 @@ def __virtual__():
     return __virtualname__
 
 
+@insync_verb.checked(SaltInvocationError)
 def digests():
     """
     Return a dict: kind -> SHA-256 (str) of all modules of that kind, as they are on disk; the master compares.
