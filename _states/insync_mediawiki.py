@@ -42,10 +42,10 @@ def installed(name, program, settings, user, sitename, server):
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": f"{name} holds the wiki's pages"}
     try:
-        if os.path.lexists(name):
-            return ret
         if _by_hand(settings):
             raise CommandExecutionError(f"{settings} was written by hand: see docs/roles/wiki.md, how to take it over")
+        if os.path.lexists(name):
+            return ret
         changes = {"wiki": {"old": "absent", "new": "empty"}}
         if __opts__["test"]:
             return {**ret, "changes": changes, "result": None, "comment": f"an empty wiki would be made in {name}"}

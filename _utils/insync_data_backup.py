@@ -33,12 +33,17 @@ def of_server(pillar, server):
 
     Raises DataError if it has nothing to back up.
     """
-    declared = {kind: pillar["backup"][kind] for kind in pillar["backup_kinds"]}
-    there = {kind: how for kind, how in declared.items() if insync_data_declared.applies(how, pillar)}
+    there = of_pillar(pillar)
     if not there:
         raise DataError("this server has no data to back up, as far as is declared")
     where, secrets = pillar["backup_store"], pillar["secrets"]["backup"]
     return repository(where, server, secrets["password"], secrets["s3_access_key"], secrets["s3_secret_key"]), there
+
+
+def of_pillar(pillar):
+    """Return what a server with this ``pillar`` (dict) backs up (dict: kind -> how), with the engines that it has."""
+    declared = {kind: pillar["backup"][kind] for kind in pillar["backup_kinds"]}
+    return {kind: how for kind, how in declared.items() if insync_data_declared.applies(how, pillar)}
 
 
 def repository(where, server, password, access, secret):

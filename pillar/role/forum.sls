@@ -43,6 +43,8 @@ backup:
     units: [misago.service, misago-worker.service]
     # What it remembers of another state of the database.
     after: [redis-cli, -s, /run/misago-redis/redis.sock, -n, '1', flushdb]
-  # The account at the authority, and what it has issued: it issues only so many in a week.
-  certificates:
+  # The account at the authority, and what it has issued, which there is with this engine only: another role's public
+  # names have a kind of their own, whatever the engine is.
+  forum_certificates:
+    when: [forum, engine, misago]
     files: [/etc/letsencrypt]

@@ -5,9 +5,10 @@ mediawiki-absent-unit:
   insync_unit.absent:
     - name: mediawiki
 
+{#- What PHP's packages have in common cleans up after sessions, by a timer that would stay. #}
 mediawiki-absent-package:
   insync_package.absent:
-    - pkgs: {{ packages | tojson }}
+    - pkgs: {{ (packages + ['php-common']) | tojson }}
     - require:
       - insync_unit: mediawiki-absent-unit
 

@@ -17,7 +17,7 @@ mediawiki-debian-fpm:
     - name: php{{ fpm }}-fpm
     - enable: False
     - require:
-      - pkg: mediawiki-packages
+      - insync_mediawiki: mediawiki-database
 
 mediawiki-cache:
   file.directory:
@@ -28,7 +28,8 @@ mediawiki-cache:
     - require:
       - pkg: mediawiki-packages
 
-{#- Pages are never touched: where a database is, or a wiki that somebody set up by hand, this does nothing. #}
+{#- Pages are never touched: where a database is, this does nothing. A wiki that somebody set up by hand goes on, as it is, with
+    the PHP and the nginx that it has: this fails, and what would take them away waits for it. #}
 mediawiki-database:
   insync_mediawiki.installed:
     - name: {{ data }}
@@ -39,6 +40,8 @@ mediawiki-database:
     - server: https://{{ name }}
     - require:
       - pkg: mediawiki-packages
+    - require_in:
+      - file: nginx-config
 
 mediawiki-settings:
   file.managed:

@@ -1,5 +1,8 @@
 """What every role keeps is backed up, or the role says why not; and who has which key for it."""
 
+import importlib.util
+import types
+
 import insync_backup_keys
 import insync_data_backup
 import insync_data_declared
@@ -36,7 +39,7 @@ def test_the_stores_that_were_asked_for_are_among_them():
 
 def of_pillar(pillar):
     """What the server with this pillar backs up, as its verbs say."""
-    return insync_data_backup.of_server(pillar, "x")[1] if "backup" in pillar["secrets"] else {}
+    return insync_data_backup.of_pillar(pillar)
 
 
 def units(compiled, server):
@@ -65,7 +68,9 @@ def test_every_server_with_a_public_certificate_keeps_it(compiled):
     having = {
         server for server, side in compiled.items() if side["pillar"]["names"] or side["pillar"]["wildcard_names"]
     }
-    keeping = {server for server, side in compiled.items() if "certificates" in side["pillar"]["backup"]}
+    kept = {server: of_pillar(side["pillar"]).values() for server, side in compiled.items()}
+    there = ["/etc/letsencrypt"]
+    keeping = {server for server, kinds in kept.items() if any(what.get("files") == there for what in kinds)}
     assert having == keeping
 
 
@@ -84,8 +89,15 @@ def test_a_server_has_its_own_key_and_who_removes_has_no_other_than_its_own(comp
         assert found["s3_secret_key"] != secrets[keeper]["backup_retention"]["s3_secret_key"]
 
 
-def test_what_depends_on_an_engine_is_there_with_that_engine_alone(compiled):
+def test_what_depends_on_an_engine_is_there_with_that_engine_alone(compiled, monkeypatch):
     pillar = dict(compiled["insynchq-support"]["pillar"])
-    assert "forum" in of_pillar(pillar)
+    assert set(of_pillar(pillar)) == {"forum", "forum_certificates"}
     pillar["forum"] = {"engine": "none"}
-    assert "forum" not in of_pillar(pillar)
+    assert of_pillar(pillar) == {}
+    # Who brings this server back is not stopped by that.
+    spec = importlib.util.spec_from_file_location("insync_backup_module", ROOT / "_modules" / "insync_backup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.__opts__, module.__grains__ = {}, types.SimpleNamespace(value=dict)
+    monkeypatch.setattr(module.insync_fresh_pillar, "compile", lambda *_: pillar)
+    assert module.backups() == {"data": {}}

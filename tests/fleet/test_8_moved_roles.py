@@ -95,6 +95,8 @@ def declare(fleet, changes):
         hosts[name].update(changed)
     fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=yaml.safe_dump(hosts, sort_keys=False))
     fleet.ok("ct1", "sh", "-c", CERTIFICATES)
+    # As a deploy does: what the site folder lacks for it would be told.
+    fleet.ok("ct1", "salt-run", "--log-level=critical", "insync.check")
 
 
 # As docs/bootstrap.md has it: the server has a TLS service now.

@@ -15,6 +15,8 @@ LEAVING = {path.parent.name for path in (ROOT / "salt" / "role").glob("*/absent.
 ELSEWHERE = {"db", "dev", "web-lb02", "web02", "license02", "insynchq-web-staging"}
 # At a size that fits. Three more roles leave in each run where they move to another server.
 FEW = ["wiki"]
+# It plays base only.
+BARE = "dev02"
 # It only changes how another one serves.
 NO_STATES = {"preview"}
 # How what users gave the roles is asked for: from where, and by which command.
@@ -141,6 +143,14 @@ true
 """
 
 
+def timers(fleet, server):
+    """The timers that run on ``server`` (set of str); they are packages' too, which no state names."""
+    return set(fleet.ok(server, "sh", "-c", TIMERS).splitlines())
+
+
+TIMERS = "systemctl list-units --all --plain --no-legend --type=timer | cut -d' ' -f1"
+
+
 def there(fleet, server, things):
     words = [f"{kind} {name}" for kind, name in sorted(things)]
     return fleet.ok(server, "sh", "-c", ASK, "sh", *words).splitlines()
@@ -160,6 +170,7 @@ def left(fleet, servers):
         after = own(fleet, servers)
         seen["own"] = {server: before[server] - after[server] for server in servers}
         seen["left"] = {server: there(fleet, server, seen["own"][server]) for server in servers}
+        seen["timers"] = {server: timers(fleet, server) for server in [*servers, BARE]}
         seen["ports"] = fleet.salt(servers, "insync.ports")
         seen["again"] = fleet.highstate(servers, "test=True")
     finally:
@@ -181,6 +192,12 @@ def test_nothing_but_data_and_who_owns_it_stays(servers, left):
     assert {"path", "unit", "package"} <= {kind for found in left["own"].values() for kind, _ in found}
     odd = {server: [one for one in left["left"][server] if not stays(server, one)] for server in servers}
     assert odd == {server: [] for server in servers}
+
+
+def test_who_plays_base_only_has_no_other_timers_than_who_always_did(servers, left):
+    bare = [server for server in servers if not parted(server)[0]]
+    others = {server: left["timers"][server] - left["timers"][BARE] for server in bare}
+    assert others == {server: set() for server in bare} != {}
 
 
 def stays(server, thing):

@@ -69,10 +69,14 @@ def test_an_installer_that_fails_leaves_nothing_in_place(installed, tmp_path):
     assert installed()["result"] is True, "what it left is no hindrance"
 
 
-def test_a_wiki_that_somebody_set_up_by_hand_stops_everything(installed, tmp_path, testmode):
+@pytest.mark.parametrize("data", [False, True])
+def test_a_wiki_that_somebody_set_up_by_hand_stops_everything(installed, tmp_path, testmode, data):
+    """Also where its database is in the same place."""
     (tmp_path / "LocalSettings.php").write_text("<?php\n$wgSitename = 'Mine';\n")
+    if data:
+        (tmp_path / "data").mkdir()
     result = installed(test=testmode)
     assert (result["result"], result["changes"]) == (False, {})
-    assert "was written by hand" in result["comment"] and not (tmp_path / "data").exists()
+    assert "was written by hand" in result["comment"] and (tmp_path / "data").exists() is data
     (tmp_path / "LocalSettings.php").write_text("<?php\n// Managed by Salt.\n")
     assert installed(test=testmode)["result"] is not False
