@@ -148,7 +148,7 @@ def timers(fleet, server):
     return set(fleet.ok(server, "sh", "-c", TIMERS).splitlines())
 
 
-TIMERS = "systemctl list-units --all --plain --no-legend --type=timer | cut -d' ' -f1"
+TIMERS = "systemctl list-units --state=active --plain --no-legend --type=timer | cut -d' ' -f1"
 
 
 def there(fleet, server, things):
