@@ -181,7 +181,8 @@ def backups(*, limit=10):
 
     Returns a dict, on a replica: bucket, physical and logical (each a list of dict: id, age_hours, gtid, bytes, server,
     tables, verified), binlogs (list of dict: server, lineage, logs, missing); a backup without a manifest does not
-    exist. Of other data: bucket, data (dict: kind -> list of dict: id, age_hours).
+    exist. Of other data: bucket, data (dict: kind -> list of dict: id, age_hours); data is empty, and there
+    is no bucket, where the roles keep something with another engine only.
     Raises CommandExecutionError if the bucket cannot be read.
 
     CLI Example:

@@ -30,12 +30,20 @@ def payload(checkout, host, pki, directory):
     for name in FILES:
         shutil.copy(checkout / name, directory)
     shutil.copy(pathlib.Path(pki, "master_sign.pub"), directory)
-    # What `salt-run insync.sync` would bring, file by file.
-    for kind in insync_extmods.KINDS:
-        bytecode = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(checkout / f"_{kind}", directory / "extmods" / kind, ignore=bytecode)
+    extmods(checkout, directory / "extmods")
     inventory = insync_inventory.load(checkout / "pillar" / "inventory")
     (directory / "minion.conf").write_text(_minion_config(checkout, inventory, host), encoding="utf-8")
+
+
+def extmods(checkout, directory):
+    """
+    Put into ``directory`` what `salt-run insync.sync` would bring, file by file; a minion keeps it as this is.
+
+    checkout (pathlib.Path): the root of this repository. directory (pathlib.Path): may be there, but nothing in it.
+    """
+    for kind in insync_extmods.KINDS:
+        bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(checkout / f"_{kind}", directory / kind, ignore=bytecode)
 
 
 def _minion_config(checkout, inventory, host):

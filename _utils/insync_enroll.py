@@ -185,8 +185,10 @@ def sync(client, checkout, names, attempts=3):
     Raises CommandExecutionError that names who is not in step after so many ``attempts`` (int), and what they said.
     """
     wanted = insync_extmods.digests(pathlib.Path(checkout), "_{kind}")
-    new, said, left = {name: [] for name in names}, {}, list(names)
+    new, left = {name: [] for name in names}, list(names)
     for _ in range(attempts):
+        # What was said in an earlier attempt explains nothing any more.
+        said = {}
         lacks = _lacks(client, left, wanted, said)
         left = list(lacks)
         for kind in wanted:
@@ -204,15 +206,17 @@ def sync(client, checkout, names, attempts=3):
 
 
 def _lacks(client, names, wanted, said):
-    """Which kinds each of ``names`` has otherwise than ``wanted``, if any; who does not answer is noted in ``said``."""
-    answers = _answers(client, names, "insync_extmods.digests")
-    said |= {name: "insync_extmods.digests: no answer" for name, answer in answers.items() if answer is None}
+    """{name: kinds that it has otherwise than ``wanted``}; of who does not answer, which ``said`` then tells, none."""
     lacks = {}
-    for name, answer in answers.items():
+    for name, answer in _answers(client, names, "insync_extmods.digests").items():
+        if answer is None:
+            said[name], lacks[name] = "insync_extmods.digests: no answer", []
+            continue
         # A minion that has not got this very module yet answers with a str.
         found = answer if isinstance(answer, dict) else {}
-        lacks[name] = [kind for kind in wanted if found.get(kind) != wanted[kind]] if answer is not None else []
-    return {name: kinds for name, kinds in lacks.items() if kinds or answers[name] is None}
+        if kinds := [kind for kind in wanted if found.get(kind) != wanted[kind]]:
+            lacks[name] = kinds
+    return lacks
 
 
 def _told(kinds):

@@ -4,11 +4,11 @@ import importlib.util
 import types
 
 import insync_backup_keys
-import insync_data_backup
 import insync_data_declared
 import insync_inventory
 import pytest
 import yaml
+from insync_data_backup import of_pillar
 
 from lab.paths import ROOT
 
@@ -35,11 +35,6 @@ def test_the_stores_that_were_asked_for_are_among_them():
     assert needed <= {role for role in ROLES if "none" not in of(role)[role]}
     kept = of("salt_master")["salt_master"]["files"]
     assert {"/etc/salt/pki", "/srv/insync/site", "/var/lib/insync/*"} <= set(kept)
-
-
-def of_pillar(pillar):
-    """What the server with this pillar backs up, as its verbs say."""
-    return insync_data_backup.of_pillar(pillar)
 
 
 def units(compiled, server):

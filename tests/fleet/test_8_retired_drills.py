@@ -16,7 +16,7 @@ ELSEWHERE = {"db", "dev", "web-lb02", "web02", "license02", "insynchq-web-stagin
 # At a size that fits. Three more roles leave in each run where they move to another server.
 FEW = ["wiki"]
 # It plays base only.
-BARE = "dev02"
+BARE = next(name for name, host in INVENTORY["hosts"].items() if not host["roles"])
 # It only changes how another one serves.
 NO_STATES = {"preview"}
 # How what users gave the roles is asked for: from where, and by which command.
@@ -126,6 +126,7 @@ KINDS = {
     ("service", "running"): "unit",
     ("user", "present"): "user",
 }
+TIMERS = "systemctl list-units --state=active --plain --no-legend --type=timer | cut -d' ' -f1"
 # Prints what of its arguments, "kind name" each, is there; of packages those that nothing else needs.
 ASK = """
 for one in "$@"; do
@@ -146,9 +147,6 @@ true
 def timers(fleet, server):
     """The timers that run on ``server`` (set of str); they are packages' too, which no state names."""
     return set(fleet.ok(server, "sh", "-c", TIMERS).splitlines())
-
-
-TIMERS = "systemctl list-units --state=active --plain --no-legend --type=timer | cut -d' ' -f1"
 
 
 def there(fleet, server, things):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-import insync_extmods
+import insync_bootstrap
 import pytest
 import salt.client
 import salt.config
@@ -18,7 +18,6 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What a test on one machine cannot share with a server: users, addresses, places of logs.
 MACHINE = ("id", "user", "interface", "master", "log_file", "file_roots", "pillar_roots", "gpg_keydir")
-BYTECODE = shutil.ignore_patterns("__pycache__")
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +94,7 @@ def minions(master, configure, run):
             configure(daemon, name, "salt-minion-config", acceptance_wait_time=0.5, random_reauth_delay=1)
             pki, extmods = (pathlib.Path(daemon.config[key]) for key in ("pki_dir", "extension_modules"))
             shutil.copy(pathlib.Path(master.config["pki_dir"], "master_sign.pub"), pki)
-            # As bootstrap/minion does.
-            for kind in insync_extmods.KINDS:
-                shutil.copytree(ROOT / f"_{kind}", extmods / kind, ignore=BYTECODE)
+            insync_bootstrap.extmods(ROOT, extmods)
             starts += [pool.submit(daemon.start), pool.submit(_accept, run, name, pki / "minion.pub")]
         results = [start.result() for start in starts]
     assert [result.returncode for result in results[1::2]] == [0, 0], results[1::2]

@@ -177,6 +177,12 @@ def test_who_is_not_in_step_is_named_with_what_it_said():
         insync_enroll.sync(Minions({"db": ["modules"]}, said=[]), ROOT, ["db"])
 
 
+def test_an_answer_that_came_late_is_no_reason_in_the_end():
+    minions = Minions({"db": ["modules"]}, {("db", "insync_extmods.digests")}, said=[])
+    with pytest.raises(CommandExecutionError, match="db: has other modules than the checkout"):
+        insync_enroll.sync(minions, ROOT, ["db"])
+
+
 def test_who_never_answers_is_named():
     minions = Minions({"redis": []})
     minions.cmd = lambda *_, **__: {}
