@@ -34,10 +34,13 @@ urllib.request.urlopen(request)
 """
 
 # The public index of an attacker, on dev's loopback: any project has one file, with a version that none of ours has.
+# It takes its time, as the real one does: who asks meanwhile does so before the first one is answered.
 ATTACKER = """
 import http.server
+import time
 class Index(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        time.sleep(1)
         name = self.path.strip("/").split("/")[-1].replace("-", "_")
         page = f'<a href="/{name}-999.0-py3-none-any.whl">{name}-999.0-py3-none-any.whl</a>'.encode()
         self.send_response(200)
@@ -264,8 +267,10 @@ def only_our_own_come(fleet, folder):
     fleet.ok(SERVER, "systemd-run", "--unit=attacker", "python3", "-c", ATTACKER)
     try:
         as_root(fleet, "PATCH", "/root/pypi", {"mirror_url": "http://127.0.0.1:8999/simple/"})
-        status, page = ask(fleet, f"{STABLE}/+simple/{harmless}/")
-        assert status == 200 and "-999.0-" in page, "the mirror asks the attacker's index"
+        # Also of those who are the first to ask for it, at once, each gets it.
+        curl = f"curl -s --cacert /etc/insync/fleet-ca.crt {STABLE}/+simple/{harmless}/"
+        pages = fleet.ok("web02", "sh", "-c", f"for n in $(seq 6); do {curl} & done; wait")
+        assert pages.count(f">{harmless.replace('-', '_')}-999.0-") == 6, "the mirror asks the attacker's index"
         for name in ("insync-evil", "Insync_Evil", "insync.evil", "insync-web2"):
             assert ask(fleet, "--location", f"{STABLE}/+simple/{name}/")[0] == 404, name
         status, page = ask(fleet, f"{STABLE}/+simple/insync-probe/")
