@@ -154,6 +154,17 @@ def there(fleet, server, things):
     return fleet.ok(server, "sh", "-c", ASK, "sh", *words).splitlines()
 
 
+PENDING = ["systemctl", "list-units", "--plain", "--no-legend", "--state=activating", "insync-restart@*"]
+
+
+def settled(fleet, servers):
+    """Wait until what restarts when idle has: minions, and on ct1 the master, without whom none is heard."""
+    for server in servers:
+        fleet.eventually(lambda server=server: not fleet.ok(server, *PENDING), why=f"{server} still has to restart")
+    for server in servers:
+        fleet.answers(server)
+
+
 @pytest.fixture(scope="module")
 def left(fleet, servers):
     """What was there before, what leaving told and did, and what was left; in the end the roles come back."""
@@ -169,6 +180,7 @@ def left(fleet, servers):
         seen["own"] = {server: before[server] - after[server] for server in servers}
         seen["left"] = {server: there(fleet, server, seen["own"][server]) for server in servers}
         seen["timers"] = {server: timers(fleet, server) for server in [*servers, BARE]}
+        settled(fleet, servers)
         seen["ports"] = fleet.salt(servers, "insync.ports")
         seen["again"] = fleet.highstate(servers, "test=True")
     finally:
@@ -176,6 +188,7 @@ def left(fleet, servers):
         # Whatever it says, they come back.
         seen["dry back"] = fleet.salt(servers, "state.highstate", "test=True", patience=180)
         seen["back"] = fleet.highstate(servers)
+        settled(fleet, servers)
     return seen
 
 
