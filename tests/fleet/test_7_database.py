@@ -186,7 +186,7 @@ def test_a_unit_that_ends_starts_no_replica_that_stands_still_for_another_backup
     lock = f"/run/lock/insync-{insync_db.AREA}.lock"
     # Its unit ends as badly, and nobody holds the lock at that moment.
     fleet.ok(REPLICA, "systemctl", "stop", TIMER, "mariadb-backup@binlogs")
-    fleet.ok(REPLICA, "systemd-run", "--unit=another-backup", "flock", lock, "sleep", "120")
+    fleet.ok(REPLICA, "systemd-run", "--unit=another-backup", "flock", "--no-fork", lock, "sleep", "120")
     sql(fleet, REPLICA, "STOP SLAVE SQL_THREAD")
     try:
         assert fleet.run(REPLICA, "systemctl", "start", "mariadb-backup@logical").returncode == 1
