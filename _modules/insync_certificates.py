@@ -31,5 +31,8 @@ def certificates(wanted=None):
     """
     if not isinstance(wanted, list | None):
         raise SaltInvocationError(f"wanted: {wanted!r} is no list; this server's pillar says it, too")
+    for one in wanted or []:
+        if not (isinstance(one, dict) and {"by", "name", "address", "port"} <= one.keys()):
+            raise SaltInvocationError(f"wanted: {one!r} does not say by, name, address and port")
     asked = __pillar__["certificates"] if wanted is None else [one for one in wanted if one["by"] == __grains__["id"]]
     return insync_certificates.shown(asked, __pillar__["tls"]["ca"])

@@ -19,6 +19,8 @@ from tests.lanes import SHARED
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INVENTORY = insync_inventory.load(ROOT / "pillar" / "inventory")
 SERVERS = sorted(INVENTORY["hosts"])
+# A number that follows from what the checkout is, for what is tested in turn.
+TURN = int(subprocess.run([ROOT / "bootstrap" / "revision"], capture_output=True, text=True, check=True).stdout, 16)
 # Below the limit that pyproject.toml sets for every test, so that what it waited for is told.
 BOOT_SECONDS = 1700
 UP = [sys.executable, "-m", "lab", "up"]

@@ -190,6 +190,31 @@ def test_nothing_is_found_on_a_server_that_nobody_touched(fleet, surveyed):
     assert told == {}
 
 
+TAKEN = {
+    "/etc/nginx/nginx.conf": "events {}\nhttp { server { server_name old.insynchq.com; root /srv/old; } }\n",
+    "/etc/systemd/system/insync-sshd-rollback.service": "[Service]\nExecStart=/usr/bin/python3 /srv/old/tracker.py\n",
+}
+
+
+def test_what_somebody_made_where_our_states_write_is_found_too(fleet):
+    """As on a server that was in use before its first highstate."""
+    server = HOSTS[-1]
+    try:
+        for name, text in TAKEN.items():
+            fleet.ok(server, "cp", "-a", name, f"{name}.ours")
+            fleet.ok(server, "sh", "-c", f"cat > {name}", stdin=text)
+        (said,) = fleet.salt(server, "insync.survey").values()
+    finally:
+        for name in TAKEN:
+            fleet.ok(server, "mv", f"{name}.ours", name)
+    told = [line for line in said["unknown"] if any(name in line for name in TAKEN)]
+    assert told == [
+        "unit /etc/systemd/system/insync-sshd-rollback.service: starts at boot, /usr/bin/python3 ...",
+        "site old.insynchq.com of nginx, in /etc/nginx/nginx.conf, root /srv/old",
+        "configuration /etc/nginx/nginx.conf of nginx-common: changed",
+    ]
+
+
 def connected(fleet, surveyed, server, port):
     """The private addresses that are connected to ``port`` of ``server``, as its survey tells them."""
     record = json.loads(fleet.ok("ct1", "cat", surveyed[server]["record"]))

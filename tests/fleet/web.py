@@ -14,6 +14,13 @@ MAILS = "/var/lib/smtp-sink/mail/new"
 SECRETS = yaml.safe_load((ROOT / "lab" / "fake_secrets.yaml").read_text(encoding="utf-8"))
 
 
+def leaked(text):
+    """Return which secrets (list of str) stand in ``text`` (str), as they are, or as JSON or Python writes them."""
+    lines = [line for role in SECRETS.values() for value in role.values() for line in value.splitlines()]
+    secrets = [line for line in lines if line and not line.startswith("-----")]
+    return [one for one in secrets if any(shape in text for shape in (one, json.dumps(one)[1:-1], repr(one)[1:-1]))]
+
+
 def get(fleet, path, *options):
     """Return (status, body) of a request from the internet; options are curl's."""
     command = ["curl", "--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}", *options]

@@ -161,6 +161,7 @@ def test_a_wrong_word_is_told_by_a_minion_too(master, minions):
     for words, message in (
         (["insync.survey", "1", "2"], "2: one word too many; it takes full"),
         (["insync.certificates", "foo"], "wanted: 'foo' is no list"),
+        (["insync.certificates", "wanted=[{'by': 'ct1'}]"], "wanted: {'by': 'ct1'} does not say by, name, address and"),
         (["insync.ports", "foo=1"], "foo=1: no option; it has none"),
     ):
         result = master.salt_cli(timeout=60).run(*words, minion_tgt="ct1")

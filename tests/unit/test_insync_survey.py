@@ -149,7 +149,7 @@ def test_nothing_is_written(by_hand):
 
 
 def test_what_our_states_made_is_declared_and_what_stands_beside_it_is_not(root):
-    root.write(MANAGED, "[Service]\nExecStart=/opt/devpi/bin/x\nStateDirectory=devpi\n")
+    root.write(MANAGED, "# Managed by Salt.\n[Service]\nExecStart=/opt/devpi/bin/x\nStateDirectory=devpi\n")
     root.write("/etc/systemd/system/devpi2.service", "[Service]\nExecStart=/x\n")
     for name in ("/opt/devpi-0123456789ab/pyvenv.cfg", "/opt/devpi-by-hand/pyvenv.cfg", "/opt/devpi2/pyvenv.cfg"):
         root.write(name)

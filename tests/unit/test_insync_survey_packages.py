@@ -17,6 +17,7 @@ def test_configuration_that_ucf_looks_after_is_compared_with_what_it_was(root):
     )
     for name in ("/etc/both", *names[:3], *names[4:]):
         root.write(name, "as it came\n" if name == "/etc/default/same" else "S3CRET\n")
+    root.write("/etc/ours", "# Managed by Salt.\nS3CRET\n")
     found = root.survey(files=["/etc/ours"], gone=["/etc/unwanted"])
     assert found["unknown"] == [
         "configuration /etc/both of openssh-server: changed",
@@ -51,4 +52,8 @@ def test_what_somebody_wrote_into_a_file_of_a_package_is_told_as_what_it_is(root
         "site own.example of nginx, in /etc/nginx/sites-enabled/default, root /srv/own",
     ]
     assert root.survey()["unknown"] == told + changed
+    # Nor are they ours as long as our states have not written there.
+    assert root.survey(files=names)["unknown"] == [*told, *changed]
+    for name in names:
+        root.write(name, f"# Managed by Salt.\n{root.path.joinpath(name[1:]).read_text()}")
     assert root.survey(files=[*names, "/etc/nginx/sites-enabled/default"])["unknown"] == []

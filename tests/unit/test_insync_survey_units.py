@@ -60,6 +60,8 @@ def test_a_packaged_unit_that_was_edited_is_told(root):
     root.write("/usr/lib/systemd/system/a.service", "[Service]\nExecStart=/srv/own S3CRET\n")
     told = ["unit /usr/lib/systemd/system/a.service: starts at boot, /srv/own ..."]
     assert root.survey()["unknown"] == told
+    assert root.survey(files=["/usr/lib/systemd/system/a.service"])["unknown"] == told
+    root.write("/usr/lib/systemd/system/a.service", "# Managed by Salt.\n[Service]\nExecStart=/srv/own S3CRET\n")
     assert root.survey(files=["/usr/lib/systemd/system/a.service"])["unknown"] == []
 
 

@@ -33,7 +33,7 @@ def test_what_a_web_server_includes_from_elsewhere_is_read_too(root):
     root.write("/srv/shop/nginx.conf", SERVER % "a.example" + "include /srv/shop/more/b;\n")
     root.write("/srv/shop/more/b", SERVER % "b.example" + "include /srv/shop/nginx.conf;")
     root.write("/etc/nginx/sites/own", SERVER % "c.example")
-    root.write("/etc/shared/d.conf", SERVER % "d.example")
+    root.write("/etc/shared/d.conf", "# Managed by Salt.\n" + SERVER % "d.example")
     root.write("/usr/local/nginx/conf/nginx.conf", SERVER % "e.example")
     root.write("/etc/apache2/apache2.conf", HOST % "f.example" + "IncludeOptional /srv/gone\nInclude sites/\n")
     root.write("/etc/apache2/sites/deep/g", HOST % "g.example")
