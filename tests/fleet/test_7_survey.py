@@ -192,7 +192,7 @@ def test_nothing_is_found_on_a_server_that_nobody_touched(fleet, surveyed):
 
 TAKEN = {
     "/etc/nginx/nginx.conf": "events {}\nhttp { server { server_name old.insynchq.com; root /srv/old; } }\n",
-    "/etc/systemd/system/insync-sshd-rollback.service": "[Service]\nExecStart=/usr/bin/python3 /srv/old/tracker.py\n",
+    "/etc/systemd/system/insync-sshd-rollback.service": "[Service]\nExecStart=/usr/bin/python3 /srv/sync.py\n",
 }
 
 
