@@ -5,9 +5,6 @@ import re
 
 import insync_survey_system
 
-# In the first lines of our units, sites, jobs and settings.
-_MARK = "Managed by Salt"
-
 
 def conffiles(system):
     """
@@ -19,7 +16,7 @@ def conffiles(system):
     for path, (package, change) in _changes(system).items():
         if not (change == "missing" and path in system.plan.get("gone", ())):
             # The package owns it, which says nothing about who changed it.
-            by_whom = "" if _is_in_the_way(system, path) else system.declared(path)
+            by_whom = system.declared(path, marked=True)
             rows.append({"path": path, "package": package, "change": change, "by": by_whom})
     return rows
 
@@ -31,18 +28,10 @@ def by(system, name):
     So what is in it belongs to nobody: a job of /etc/crontab, a site in a default one, a packaged unit. Nor does what
     somebody wrote where our states will.
     """
-    package = system.owner(name)
-    found = (f"package {package}" if package else "") if _is_in_the_way(system, name) else system.by(name)
+    found = system.by(name, marked=True)
     if not found.startswith("package "):
         return found
     return "" if name in _changes(system) or _is_other(system, name, found.removeprefix("package ")) else found
-
-
-def _is_in_the_way(system, name):
-    """Whether ``name`` is a file that our states are to write, and have not: all that they write here is marked."""
-    path = system.path(name)
-    is_file = name in system.plan.get("files", ()) and path.is_file() and not path.is_symlink()
-    return is_file and _MARK not in system.text(name)
 
 
 def _changes(system):

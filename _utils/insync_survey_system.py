@@ -22,6 +22,8 @@ READ = 20_000_000
 _OF_ROOT = ("/etc/", "/lib/", "/proc/", "/usr/", "/var/")
 # Wherever a home is, this is its user's.
 _OF_USER = re.compile(r"(.*?)/\.(?:config|local|ssh)/")
+# In the first lines of our units, sites, jobs and settings.
+_MARK = "Managed by Salt"
 # So many names fit a pattern at the most: users make files, too.
 NAMES = 5000
 # As many as the kernel follows.
@@ -182,21 +184,29 @@ class System:
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 yield line, package
 
-    def by(self, name):
+    def by(self, name, marked=False):
         """
         Return why ``name`` (str), a path, is there: ``salt``, ``package <name>``, ``known: <why>``, "" if nobody knows.
+
+        marked (bool): whether what our states write there has their mark: then nothing without it is theirs yet.
         """
         package = self.owner(name)
-        return self.declared(name) or (f"package {package}" if package else "")
+        return self.declared(name, marked) or (f"package {package}" if package else "")
 
-    def declared(self, name):
+    def declared(self, name, marked=False):
         """Return what ``by`` does, but nothing of packages."""
-        if name in self.plan.get("files", ()) or any(_below(name, one) for one in self._places):
+        written = name in self.plan.get("files", ())
+        ours = written or any(_below(name, one) for one in self._places)
+        if ours and not (written and marked and self._lacks_mark(name)):
             return "salt"
         for pattern, why in self.plan.get("known", {}).items():
             if pathlib.PurePath(name).match(pattern) or name == pattern:
                 return f"known: {why}"
         return ""
+
+    def _lacks_mark(self, name):
+        path = self.path(name)
+        return path.is_file() and not path.is_symlink() and _MARK not in self.text(name)
 
     def kept_by(self, name):
         """Return who keeps data at ``name`` (str): as ``by``, or the package whose own folder in /var/lib it is in."""

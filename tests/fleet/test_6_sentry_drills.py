@@ -4,14 +4,15 @@ import json
 
 import pytest
 
+from tests.fleet import test_6_pypi
 from tests.fleet import test_6_sentry as sentry
 from tests.fleet.conftest import ROOT, changed, failed, planned
 
 # One that the lock's own rule allows.
 EARLIER = "2.6.0"
-LOCK = "/srv/insync/current/salt/bugsink/files/requirements.txt"
+LOCK = "salt/bugsink/files/requirements.txt"
 DATA = "/var/lib/bugsink"
-INDEX = "https://dev.insync.internal/insync/stable/+simple/"
+INDEX = f"{test_6_pypi.STABLE}/+simple/"
 RESOLVE = """
 import json, sys
 sys.path.insert(0, "/var/cache/salt/minion/extmods/utils")
@@ -24,7 +25,7 @@ STOP = "systemctl stop bugsink bugsink-snappea bugsink-retention.timer"
 
 def lock(fleet, text):
     """Let the lock on ct1 be ``text``."""
-    fleet.ok("ct1", "sh", "-c", f"cat > {LOCK}", stdin=text)
+    fleet.ok("ct1", "sh", "-c", f"cat > /srv/insync/current/{LOCK}", stdin=text)
 
 
 def release(fleet):
@@ -41,7 +42,7 @@ def backups(fleet):
 @pytest.mark.alone
 @pytest.mark.full_size
 def test_an_upgrade_keeps_what_the_release_before_was_sent(fleet):
-    present, text = release(fleet), (ROOT / "salt/bugsink/files/requirements.txt").read_text()
+    present, text = release(fleet), (ROOT / LOCK).read_text()
     given = json.dumps([text, EARLIER, INDEX, sentry.CA])
     earlier = fleet.ok("sentry", "/opt/salt/bin/python", "-W", "ignore", "-c", RESOLVE, stdin=given)
     fleet.ok("sentry", "sh", "-c", f"{STOP} && mv {DATA} {DATA}.aside")

@@ -14,11 +14,16 @@ MAILS = "/var/lib/smtp-sink/mail/new"
 SECRETS = yaml.safe_load((ROOT / "lab" / "fake_secrets.yaml").read_text(encoding="utf-8"))
 
 
+def shapes(secret):
+    """Return (set of str) how ``secret`` (str) may stand in a text: as it is, or as JSON or Python writes it."""
+    return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+
+
 def leaked(text):
-    """Return which secrets (list of str) stand in ``text`` (str), as they are, or as JSON or Python writes them."""
+    """Return which secrets (list of str) stand in ``text`` (str), in any of their shapes."""
     lines = [line for role in SECRETS.values() for value in role.values() for line in value.splitlines()]
     secrets = [line for line in lines if line and not line.startswith("-----")]
-    return [one for one in secrets if any(shape in text for shape in (one, json.dumps(one)[1:-1], repr(one)[1:-1]))]
+    return [one for one in secrets if any(shape in text for shape in shapes(one))]
 
 
 def get(fleet, path, *options):

@@ -54,6 +54,11 @@ def test_what_somebody_wrote_into_a_file_of_a_package_is_told_as_what_it_is(root
     assert root.survey()["unknown"] == told + changed
     # Nor are they ours as long as our states have not written there.
     assert root.survey(files=names)["unknown"] == [*told, *changed]
+    # But what somebody has explained is explained.
+    assert (
+        root.survey(files=names, known=dict.fromkeys([*names, "/etc/nginx/sites-enabled/default"], "ok"))["unknown"]
+        == []
+    )
     for name in names:
         root.write(name, f"# Managed by Salt.\n{root.path.joinpath(name[1:]).read_text()}")
     assert root.survey(files=[*names, "/etc/nginx/sites-enabled/default"])["unknown"] == []
