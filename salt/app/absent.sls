@@ -1,5 +1,5 @@
 {#- Applications whose role this server has left. What they wrote into /var/lib/insync-<name> stays, with its user. -#}
-{%- from 'app/map.jinja' import left with context %}
+{%- from 'app/map.jinja' import apps, left with context %}
 {%- for name, virtualenv in left.items() %}
 {%- set user = 'insync-' ~ name | replace('_', '-') %}
 
@@ -37,3 +37,9 @@ app-{{ name }}-absent-user:
     - require:
       - file: app-{{ name }}-absent-files
 {%- endfor %}
+{%- if left and apps is not defined %}
+
+app-absent-data:
+  insync_data.kept:
+    - name: /insync
+{%- endif %}

@@ -19,3 +19,7 @@ fail2ban-absent-files:
       - /usr/local/sbin/insync-fail2ban-check
     - require:
       - insync_package: fail2ban-absent-package
+
+fail2ban-absent-data:
+  insync_data.kept:
+    - name: /var/lib/fail2ban

@@ -31,3 +31,7 @@ haproxy-absent-user:
     - name: haproxy
     - require:
       - file: haproxy-absent-files
+
+haproxy-absent-data:
+  insync_data.kept:
+    - name: /var/lib/insync/lb

@@ -16,6 +16,8 @@ mail-sink-absent-files:
       - /etc/insync/mail-sink
       - /etc/tmpfiles.d/insync-mail-sink.conf
       - /usr/local/sbin/insync-mail-sink
+      # Systemd's link to where the mails are.
+      - /var/lib/mail-sink
     - require:
       - insync_unit: mail-sink-absent-unit
 
@@ -28,3 +30,7 @@ mail-sink-absent-authority-forgotten:
     - name: update-ca-certificates --fresh
     - onchanges:
       - file: mail-sink-absent-authority
+
+mail-sink-absent-data:
+  insync_data.kept:
+    - name: /var/lib/private/mail-sink

@@ -38,3 +38,10 @@ mariadb-absent-files:
       - /usr/local/sbin/insync-mariadb-role
     - require:
       - insync_package: mariadb-absent-packages
+
+mariadb-absent-user:
+  insync_user.absent:
+    - name: mysql
+    - data: [/var/lib/mysql]
+    - require:
+      - insync_package: mariadb-absent-packages

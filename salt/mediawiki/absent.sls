@@ -20,3 +20,7 @@ mediawiki-absent-files:
       - /var/lib/mediawiki/cache
     - require:
       - insync_package: mediawiki-absent-package
+
+mediawiki-absent-data:
+  insync_data.kept:
+    - name: /var/lib/mediawiki

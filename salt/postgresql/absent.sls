@@ -22,3 +22,10 @@ postgresql-absent-files:
       - /etc/postgresql-common/createcluster.d/insync.conf
     - require:
       - insync_package: postgresql-absent-package
+
+postgresql-absent-user:
+  insync_user.absent:
+    - name: postgres
+    - data: [/etc/postgresql, /var/lib/postgresql]
+    - require:
+      - file: postgresql-absent-files

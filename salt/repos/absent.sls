@@ -3,3 +3,9 @@
 repos-absent-packages:
   insync_package.absent:
     - pkgs: [apt-utils, createrepo-c, dnf, rpm]
+{%- for folder in ['/srv/repos', '/var/lib/insync/repos'] %}
+
+repos-absent-{{ folder }}:
+  insync_data.kept:
+    - name: {{ folder }}
+{%- endfor %}

@@ -3,6 +3,8 @@
 import pathlib
 import re
 
+import insync_data_declared
+import insync_left_data
 import yaml
 
 from lab.compile import compile_host
@@ -80,3 +82,21 @@ def test_a_master_whose_fleet_has_no_application_in_slots_compiles(own_checkout,
     path.write_text(yaml.safe_dump({name: one for name, one in services.items() if "slot_of" not in one}))
     master = compile_host(own_checkout, site, "ct1")
     assert (master["pillar"]["pools"], unresolved(master["low"])) == ({}, [])
+
+
+def test_what_a_role_declares_as_its_data_is_what_can_be_removed_once_it_has_left(own_checkout, site):  # noqa: F811
+    retire(own_checkout, SERVER, LEAVING)
+    low = compile_host(own_checkout, site, SERVER)["low"]
+    ends = insync_left_data.of_states(low)[0] + [chunk["name"] for chunk in low if chunk["fun"] == "absent"]
+    declared = insync_data_declared.of_roles([str(ROOT / "pillar")], LEAVING)
+    paths = {path for what in declared.values() for path in paths_of(what)}
+    odd = {path for path in paths if not any(pathlib.PurePath(path).is_relative_to(end) for end in ends)}
+    # The parts of it that a role made; another server's certificates stay.
+    assert odd == {"/etc/letsencrypt"} < paths
+
+
+def paths_of(what):
+    """The paths that ``what``, one kind of data as its role declares it, names."""
+    for engine in ("files", "sqlite", "hg", "redis"):
+        if engine in what:
+            yield from [what[engine]] if isinstance(what[engine], str) else what[engine]

@@ -83,6 +83,18 @@ is not played.
 | what | set | cuts | answered | lost | not in the log |
 |---|---|---|---|---|---|
 """
+RETIRED = ROOT / "docs" / "retired-drills.md"
+RETIRED_HEAD = """# Drills of roles that leave
+
+What `make drills` measured when it was last run, on {cpus} processors shared with the whole fleet, {day}. All these
+servers left their roles at once, and came back to them; what servers that are not here play leaves another one here,
+or moves, with its data removed, in every `make test`. *gone* counts the paths, units, packages and users of the roles'
+states that could be asked for afterwards and were not there any more; what stays is what `insync.remove_data` told, and
+what users had given the roles was there when they came back. Nothing listened that was not declared.
+
+| server | left | gone | stays: data | stays: users |
+|---|---|---|---|---|
+"""
 
 
 class Drills:
@@ -91,7 +103,7 @@ class Drills:
     def __init__(self, full):
         """full (bool): whether drills run at full size, and their figures are kept."""
         self.full, self.releases, self.repositories, self.databases = full, [], [], []
-        self.queue, self.backups, self.rebuilds, self.power = [], [], [], []
+        self.queue, self.backups, self.rebuilds, self.power, self.retired = [], [], [], [], []
 
     def size(self, small, full):
         """Return the number that is wanted: ``small`` in every test run, or ``full``."""
@@ -136,6 +148,10 @@ class Drills:
         """Keep what was lost at power cuts: two names (str), and four numbers as the page has them."""
         self.power.append([name, setting, cuts, answered, lost, unlogged])
 
+    def note_retired(self, server, roles, gone, folders, users):
+        """Keep how many things (int) went with the ``roles`` (list of str) of a server; and what stays (two lists)."""
+        self.retired.append([server, *(", ".join(map(str, told)) for told in (roles, [gone], folders, users))])
+
     def write(self):
         """Write the pages of the drills that ran."""
         day = datetime.datetime.now(datetime.UTC).date()
@@ -147,6 +163,7 @@ class Drills:
             (BACKUPS, BACKUPS_HEAD, self.backups),
             (REBUILDS, REBUILDS_HEAD, self.rebuilds),
             (POWER, POWER_HEAD, self.power),
+            (RETIRED, RETIRED_HEAD, self.retired),
         ]
         for page, head, rows in pages:
             if rows:

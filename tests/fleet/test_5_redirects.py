@@ -49,6 +49,13 @@ def test_below_a_wildcard_a_name_may_be_deep_by_http_only(fleet):
     assert get(fleet, f"https://a.b.c.insync.io{ASKED}", "--insecure") == (0, f"301 {REDIRECTS[WILDCARD]}{ASKED}")
 
 
+@pytest.mark.parametrize("name", REDIRECTS)
+def test_where_the_ca_asks_for_a_proof_nobody_else_finds_an_error(fleet, name):
+    asked, path = name.replace("*", "any"), f"/.well-known/acme-challenge{ASKED}"
+    assert get(fleet, f"http://{asked}{path}") == (0, f"301 https://{asked}{path}")
+    assert get(fleet, f"https://{asked}{path}") == (0, f"301 {REDIRECTS[name]}{path}")
+
+
 def test_a_browser_arrives(fleet):
     body = fleet.ok("world", "curl", "--silent", "--location", "--max-time", "20", "http://insynchq.com/version")
     assert json.loads(body)["name"] == "insync-web"

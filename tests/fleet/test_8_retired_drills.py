@@ -1,6 +1,7 @@
 """Servers that leave their roles keep the data, and nothing else of them; given back, the roles find their data."""
 
 import json
+import pathlib
 
 import pytest
 import yaml
@@ -51,22 +52,6 @@ def give(fleet, servers):
         browser = test_6_forum.Browser(fleet)
         assert browser.post("/api/auth/", **test_6_forum.ADMIN)[0] == 200
         assert browser.start("It is kept", "Where it was.")[0] == 200
-
-
-# The data, and who owns them; what else the states make has to go.
-KEPT = {
-    "path /srv/repos",
-    "path /var/lib/beanstalkd",
-    "path /var/lib/bugsink",
-    "path /var/lib/misago",
-    "path /var/lib/misago/media",
-    "path /var/lib/redis/cache",
-    "path /var/lib/redis/main",
-    "user buildbot",
-    "user bugsink",
-    "user insync-conf-server",
-    "user misago",
-}
 
 
 def parted(server):
@@ -179,6 +164,7 @@ def left(fleet, servers):
         seen["dry"], seen["done"] = (fleet.highstate(servers, *options) for options in (["test=True"], []))
         after = own(fleet, servers)
         seen["own"] = {server: before[server] - after[server] for server in servers}
+        seen["kept"] = fleet.salt(servers, "insync.remove_data", patience=180)
         seen["left"] = {server: there(fleet, server, seen["own"][server]) for server in servers}
         seen["timers"] = {server: timers(fleet, server) for server in [*servers, BARE]}
         settled(fleet, servers)
@@ -200,10 +186,13 @@ def test_what_leaving_does_is_told_before_and_done_once(servers, left):
         assert failed(left["again"][server]) + planned(left["again"][server]) == [], server
 
 
-def test_nothing_but_data_and_who_owns_it_stays(servers, left):
+def test_nothing_but_data_and_who_owns_it_stays(servers, left, drills):
     assert {"path", "unit", "package"} <= {kind for found in left["own"].values() for kind, _ in found}
-    odd = {server: [one for one in left["left"][server] if not stays(server, one)] for server in servers}
+    odd = {server: [one for one in left["left"][server] if not stays(left, server, one)] for server in servers}
     assert odd == {server: [] for server in servers}
+    for server in servers:
+        gone, kept = len(left["own"][server]) - len(left["left"][server]), left["kept"][server]
+        drills.note_retired(server, parted(server)[1], gone, sorted(kept["would_remove"]), kept["users"])
 
 
 def test_who_plays_base_only_has_no_other_timers_than_who_always_did(servers, left):
@@ -212,9 +201,13 @@ def test_who_plays_base_only_has_no_other_timers_than_who_always_did(servers, le
     assert others == {server: set() for server in bare} != {}
 
 
-def stays(server, thing):
+def stays(left, server, thing):
+    kind, name = thing.split(" ", 1)
+    if kind == "user":
+        return name in left["kept"][server]["users"]
+    data = any(pathlib.PurePath(name).is_relative_to(path) for path in left["kept"][server]["would_remove"])
     # What was done to applications stays on record, also if nobody plays them any more.
-    return thing in KEPT or (server == "ct1" and thing.startswith("path /var/lib/insync/"))
+    return kind == "path" and (data or (server == "ct1" and name.startswith("/var/lib/insync/")))
 
 
 def test_what_listens_is_what_the_inventory_still_declares(servers, left):
