@@ -19,15 +19,16 @@ def __virtual__():
 @_told
 def remove_data(*, test=True, **kwargs):
     """
-    Remove, for good, the data of the roles that this server has left, and the users whose it was.
+    Remove, for good, what the roles that this server has left still have here: data, users, and what packages kept.
 
     test (bool): only tell the plan. It does so unless ``test=False`` is said.
 
-    Those are the roles under ``retired`` in the inventory, all of them. It refuses before the highstate has taken the
-    rest of them away. Backups in the bucket stay, and so does the record of what was done.
+    Those are the roles under ``retired`` in the inventory, all of them. Of their packages, which the highstate has
+    removed, settings and logs go. It refuses before the highstate has done its part, and what a role that stays needs.
+    Backups in the bucket stay, and so does the record of what was done.
 
-    Returns a dict: ``would_remove`` or ``removed`` (path -> how much, and when it was last changed), and ``users``
-    (list of str). Raises CommandExecutionError.
+    Returns a dict: ``would_remove`` or ``removed`` (path -> how much, and when it was last changed), ``users`` and
+    ``packages`` (lists of str). Raises CommandExecutionError.
 
     CLI Example:
 
@@ -39,23 +40,38 @@ def remove_data(*, test=True, **kwargs):
     test = insync_verb.flag(test=test)
     with insync_verb.called(insync_data_backup.AREA, "insync.remove_data", kwargs, __grains__["id"], test) as run:
         journal, done = run
-        paths, users = insync_left_data.of_states(_states())
-        folders = insync_left_data.there(paths)
-        if paths or users:
-            _settled()
-        done["would_remove" if test else "removed"] = {str(one): insync_left_data.told(one) for one in folders}
-        done["users"] = sorted(user for user in users if __salt__["user.info"](user))
-        if not test:
-            for folder in folders:
-                with journal.phase(f"remove {folder}"):
+        left = _left()
+        done["would_remove" if test else "removed"] = told = {}
+        done["users"] = sorted(user for user in left.users if __salt__["user.info"](user))
+        done["packages"] = sorted(set(left.packages) & set(__salt__["pkg.list_pkgs"](removed=True)))
+        for folder in insync_left_data.there(left.paths, left.folders):
+            size = insync_left_data.told(folder)
+            if not test:
+                with journal.phase(f"remove {folder}", size):
                     insync_left_data.remove(folder)
+            told[str(folder)] = size
+        if not test:
+            if done["packages"]:
+                with journal.phase("purge", ", ".join(done["packages"])):
+                    __salt__["pkg.purge"](pkgs=done["packages"])
             for user in done["users"]:
-                _removed(user, users[user])
+                _removed(user, left.users[user])
         return dict(done)
 
 
+def _left():
+    """What is left of the roles (insync_left_data.Left), once the highstate has nothing to do for their end."""
+    left = insync_left_data.of_states(_states())
+    if left.any:
+        _settled()
+    # Somebody may have given a role back meanwhile.
+    if insync_left_data.of_states(_states()) != left:
+        raise CommandExecutionError("the inventory has changed meanwhile; look at the plan again. Nothing was removed")
+    return left
+
+
 def _states():
-    found = __salt__["state.show_lowstate"]()
+    found = __salt__["state.show_lowstate"](queue=False, concurrent=True)
     if not isinstance(found, list) or not all(isinstance(chunk, dict) for chunk in found):
         raise CommandExecutionError(f"the states of this server do not render: {found}"[:500])
     return found
@@ -63,7 +79,7 @@ def _states():
 
 def _settled():
     """Raise CommandExecutionError while something of the roles is there that the highstate would take away."""
-    found = __salt__["state.highstate"](test=True, queue=True)
+    found = __salt__["state.highstate"](test=True, queue=insync_verb.QUEUE)
     __context__["retcode"] = 0
     if not isinstance(found, dict):
         raise CommandExecutionError(" ".join(map(str, found))[:500])
@@ -74,6 +90,12 @@ def _settled():
 
 
 def _removed(user, data):
-    (one,) = __salt__["state.single"]("insync_user.absent", name=user, data=data, queue=True).values()
+    # The purge of a package takes its user along.
+    if not __salt__["user.info"](user):
+        return
+    found = __salt__["state.single"]("insync_user.absent", name=user, data=data, queue=insync_verb.QUEUE)
+    if not isinstance(found, dict):
+        raise CommandExecutionError(" ".join(map(str, found))[:500])
+    (one,) = found.values()
     if one["result"] is not True:
         raise CommandExecutionError(one["comment"])

@@ -29,7 +29,7 @@ def apply(*components):
         salt db insync_states.apply mariadb firewall
     """
     __salt__["saltutil.refresh_pillar"](wait=True)
-    found = __salt__["state.apply"](*[",".join(components)] * bool(components), queue=True)
+    found = __salt__["state.apply"](*[",".join(components)] * bool(components), queue=insync_verb.QUEUE)
     if not isinstance(found, dict):
         raise CommandExecutionError(" ".join(map(str, found))[:500])
     failed = [one for key, one in found.items() if one["result"] is False and not key.startswith(_ALARMS)]

@@ -75,5 +75,6 @@ def _look(plan):
 
 def _states():
     """The states that this server is to have (dict), as Salt renders them; none if they do not render."""
-    high = __salt__["state.show_highstate"](queue=True)
+    # Not in a queue: while another run goes on Salt would leave it for later, and answer with a dict that says so.
+    high = __salt__["state.show_highstate"](queue=False, concurrent=True)
     return high if isinstance(high, dict) else {}

@@ -180,8 +180,15 @@ def sync(*names):
         _known(name)
     client = salt.client.get_local_client(mopts=__opts__)
     # The deploy may have restarted the master a moment ago; its minions come back one by one.
-    insync_enroll.ready(client, __opts__, wanted)
-    return _sync(client, wanted)
+    there = insync_enroll.ready(client, __opts__, wanted)
+    silent = [f"{name}: no answer; is it down, or its salt-minion?" for name in wanted if name not in there]
+    try:
+        new = _sync(client, [name for name in wanted if name in there]) if there else {}
+    except Refused as exc:
+        raise Refused("\n".join([*silent, str(exc)])) from exc
+    if silent:
+        raise Refused("\n".join([*silent, "The others are in step with the checkout."]))
+    return new
 
 
 def _sync(client, names):

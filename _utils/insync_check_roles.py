@@ -13,7 +13,8 @@ import salt.utils.dictupdate
 CONF, SINK, SINK_SERVICE = "conf_server", "mail_sink", "mail-sink"
 # Who makes mails, and who hands them on.
 MAILING = ("web", "mailer")
-CI, REPOSITORIES, INDEX = ("ci", "ci_integration"), "hg_server", "pypi_server"
+SENDING = MAILING[1]
+CI, REPOSITORIES, INDEX = insync_inventory.CI, "hg_server", "pypi_server"
 # The second runs tests only, whatever its settings say of passwords.
 PUBLISHING, TESTING = CI
 ENGINES = ("none", "buildbot", "drone")
@@ -109,6 +110,9 @@ def _mail(roots, inventory, host):
     environment = insync_inventory.environment_of(inventory, host)
     if SINK not in insync_inventory.roles_in(inventory, environment):
         return
+    roles = insync_inventory.roles_of(inventory, host)
+    if SENDING in roles and SINK not in roles:
+        yield f"hosts.yaml: {host}.roles: '{SENDING}' trusts a '{SINK}' of its own server only; let it play both"
     for name, declared in _namespaces(roots, inventory, host).items():
         mails = isinstance(declared, dict) and "smtp" in declared
         if mails and _part(declared, "smtp").get("connect") != SINK_SERVICE:

@@ -13,6 +13,8 @@ WORLD = "world"
 # The environment of servers that name none.
 PRODUCTION = insync_primaries.PRODUCTION
 BALANCER = "web_lb"
+# What builds and publishes, and what runs integration tests only.
+CI = ("ci", "ci_integration")
 GATEWAY = "ssh_gateway"
 MASTER = "salt_master"
 # Who answers for the names of zones.yaml.

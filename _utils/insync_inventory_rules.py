@@ -12,6 +12,7 @@ import jsonschema
 from insync_inventory import (
     BALANCER,
     BASE,
+    CI,
     FILES,
     GATEWAY,
     MASTER,
@@ -250,6 +251,15 @@ def _left_databases(inventory):
             reason = (
                 f"{', '.join(clients)} would be led to production's '{PRIMARY}'; let them leave too, or another play it"
             )
+            yield f"hosts.yaml: {name}.retired: {reason}"
+
+
+def _left_ci(inventory):
+    """Both are the same programs, with the same user and data."""
+    for name, host in inventory["hosts"].items():
+        left, stays = set(CI) & set(retired_on(inventory, name)), set(CI) & set(host["roles"])
+        if left and stays:
+            reason = f"'{min(left)}' is made of the same as '{min(stays)}', which it plays; strike it off here"
             yield f"hosts.yaml: {name}.retired: {reason}"
 
 
@@ -521,6 +531,7 @@ RULES = (
     _single_roles,
     _replicas,
     _left_databases,
+    _left_ci,
     _previews,
     _reach,
     _protocols,

@@ -1,9 +1,11 @@
 """The data of roles that a server has left: what it is, as their states say, and its end."""
 
+import dataclasses
 import datetime
 import itertools
 import os
 import pathlib
+import re
 import shutil
 
 import insync_data_copy
@@ -14,51 +16,95 @@ class LeftError(Exception):
     """It cannot be removed; the message says why, and what to do."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What roles have left: paths, folders that go only if no file is in them, users with their paths, packages."""
+
+    paths: tuple
+    folders: tuple
+    users: dict
+    packages: tuple
+
+    @property
+    def any(self):
+        """Whether there may be something (bool)."""
+        return bool(self.paths or self.folders or self.users or self.packages)
+
+
 def of_states(chunks):
     """
-    Return what the states of roles that have left keep: paths (list of str), and users (dict: name -> their paths).
+    Return what the states of roles that have left say of what they leave (Left); not all of it has to be there.
 
-    chunks (list of dict): the server's states, as ``state.show_lowstate`` returns them. Paths of users are among the
-    paths; not all have to be there.
+    chunks (list of dict): the server's states, as ``state.show_lowstate`` returns them. Raises LeftError for what a
+    state of another role names too.
     """
     left = [chunk for chunk in chunks if chunk["__sls__"].endswith(".absent")]
-    named = [chunk["name"] for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_data", "kept")]
+    kept = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_data", "kept")]
     users = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_user", "absent")]
-    paths = {chunk["name"]: list(chunk["data"]) if "data" in chunk else [] for chunk in users}
-    return sorted({*named, *itertools.chain(*paths.values())}), paths
+    packages = [chunk["pkgs"] for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_package", "absent")]
+    data = {chunk["name"]: list(chunk["data"]) if "data" in chunk else [] for chunk in users}
+    paths = {chunk["name"] for chunk in kept if not chunk.get("if_empty")}.union(*data.values())
+    folders = [chunk["name"] for chunk in kept if chunk.get("if_empty")]
+    _check(paths, data, [chunk for chunk in chunks if chunk not in left])
+    return Left(tuple(sorted(paths)), tuple(sorted(folders)), data, tuple(sorted(set(itertools.chain(*packages)))))
 
 
-def there(paths):
+def _check(paths, users, others):
+    """Raise LeftError for a path or a user of the roles that have left which a state of ``others`` (chunks) names."""
+    for chunk in others:
+        names = [chunk[key] for key in ("name", "user") if isinstance(chunk.get(key), str)]
+        for name in names:
+            inside = [path for path in paths if name.startswith("/") and _within(name, path)]
+            if inside or name in users:
+                told = f"{chunk['__id__']} of a role that stays needs {name}"
+                raise LeftError(f"{told}: the role that left cannot be told from it. Nothing was removed")
+
+
+def _within(name, path):
+    return pathlib.PurePath(name).is_relative_to(path)
+
+
+def there(paths, folders=()):
     """
-    Return which of ``paths`` (list of str) are there, and what a restore has moved aside of them: list of pathlib.Path.
+    Return what is there: of ``paths`` (str), with what a restore has moved aside, and ``folders`` (str) without files.
 
-    Raises LeftError for one that is only a link to where the data is.
+    It is a list of pathlib.Path. Raises LeftError for one that is only a link to where the data is, or in which
+    something is mounted.
     """
     found = []
     for path in map(pathlib.Path, paths):
         found += [path, *sorted(path.parent.glob(f"{path.name}.{insync_data_copy.ASIDE}*"))]
     found = [one for one in found if os.path.lexists(one)]
+    mounted = _mounted()
     for one in found:
         if one.is_symlink():
             raise LeftError(f"{one}: is a link to {os.readlink(one)}; remove both by hand. Nothing was removed")
-    return found
+        for place in mounted:
+            if _within(place, one):
+                raise LeftError(f"{place}: is mounted; unmount it, and take it off fstab, first. Nothing was removed")
+    return found + [one for one in map(pathlib.Path, folders) if one.is_dir() and not _files(one)]
+
+
+def _mounted():
+    """Where something is mounted (list of str)."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    # Blanks and the like stand there in octal.
+    return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split()[4]) for line in lines]
 
 
 def told(folder):
     """Return how much is in ``folder`` (pathlib.Path), and how old it is, as a text."""
-    files, size, last = 0, 0, folder.lstat().st_mtime
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            found = pathlib.Path(parent, name).lstat()
-            files, size, last = files + 1, size + found.st_size, max(last, found.st_mtime)
+    found = [path.lstat() for path in _files(folder)]
+    last = max([folder.lstat().st_mtime, *(one.st_mtime for one in found)])
+    size = insync_survey_lines.size(sum(one.st_size for one in found))
     when = datetime.datetime.fromtimestamp(last, datetime.UTC)
-    return f"{files} files, {insync_survey_lines.size(size)}, last changed {when:%Y-%m-%d %H:%M} UTC"
+    return f"{len(found)} files, {size}, last changed {when:%Y-%m-%d %H:%M} UTC"
+
+
+def _files(folder):
+    return [pathlib.Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
 
 
 def remove(folder):
-    """Remove ``folder`` (pathlib.Path) with all that is in it; of a mounted volume only what is in it."""
-    if not os.path.ismount(folder):
-        shutil.rmtree(folder)
-        return
-    for one in folder.iterdir():
-        shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+    """Remove ``folder`` (pathlib.Path) with all that is in it."""
+    shutil.rmtree(folder)

@@ -14,6 +14,8 @@ RECORDS = pathlib.Path("/var/lib/insync")
 LOCKS = pathlib.Path("/run/lock")
 # For how many seconds one that goes on by itself waits for another.
 PATIENCE = 60
+# What states are told as ``queue`` to wait for as many other runs; True would leave them for later, and answer at once.
+QUEUE = 100
 _OPTIONS = "; an option is written name=value"
 
 

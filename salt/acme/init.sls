@@ -50,6 +50,7 @@ acme-dns-credentials:
     - group: root
     - mode: '0600'
     - show_changes: False
+    - backup: none
     - require:
       - file: acme-certificates
 

@@ -1,5 +1,7 @@
 {#- Applications whose role this server has left. What they wrote into /var/lib/insync-<name> stays, with its user. -#}
 {%- from 'app/map.jinja' import apps, left with context %}
+include:
+  - uv_cache.absent
 {%- for name, virtualenv in left.items() %}
 {%- set user = 'insync-' ~ name | replace('_', '-') %}
 
@@ -42,4 +44,5 @@ app-{{ name }}-absent-user:
 app-absent-data:
   insync_data.kept:
     - name: /insync
+    - if_empty: True
 {%- endif %}

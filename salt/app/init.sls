@@ -43,6 +43,7 @@ app-{{ name }}-credential-{{ credential }}:
     - group: root
     - mode: '0600'
     - show_changes: False
+    - backup: none
     - context: {reference: '{{ reference }}'}
     - require:
       - file: app-{{ name }}-credentials
@@ -58,6 +59,7 @@ app-{{ name }}-settings:
     - group: {{ user }}
     - mode: '0640'
     - show_changes: False
+    - backup: none
     - require:
       - file: app-{{ name }}-folder
       - user: app-{{ name }}-user

@@ -1,4 +1,6 @@
 {#- The Sentry server is elsewhere. Events and backups stay in /var/lib/bugsink, with the user that owns them. -#}
+include:
+  - uv_cache.absent
 
 bugsink-absent-timer:
   insync_unit.absent:

@@ -45,6 +45,7 @@ bugsink-key:
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - backup: none
     - require:
       - user: bugsink-user
 

@@ -1,4 +1,6 @@
 {#- CI is elsewhere. What it has told of builds stays in /var/lib/buildbot, with the user that owns it. -#}
+include:
+  - uv_cache.absent
 {%- for unit in ['buildbot-worker', 'buildbot-job.socket', 'buildbot-job@', 'buildbot'] %}
 
 buildbot-absent-{{ unit }}:

@@ -76,6 +76,7 @@ buildbot-secret-{{ name }}:
     - group: root
     - mode: '0600'
     - show_changes: False
+    - backup: none
     - context:
         which: {{ name }}
     - require:
@@ -114,6 +115,7 @@ buildbot-people:
     - group: www-data
     - mode: '0640'
     - show_changes: False
+    - backup: none
     - check_cmd: /usr/local/lib/insync-buildbot-check/people
     - require:
       - file: buildbot-settings

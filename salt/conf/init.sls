@@ -12,6 +12,7 @@ conf-token:
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - backup: none
     - context: {reference: '{{ conf.admin_token.secret }}'}
 
 conf-settings:

@@ -1,4 +1,6 @@
 {#- The package index is elsewhere. The packages stay in /var/lib/devpi, with the user that owns them. -#}
+include:
+  - uv_cache.absent
 
 devpi-absent-unit:
   insync_unit.absent:

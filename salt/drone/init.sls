@@ -20,6 +20,7 @@ drone-program:
     - source: {{ drone.url | tojson }}
     - source_hash: sha256={{ drone.sha256 }}
     - show_changes: False
+    - backup: none
     - user: root
     - group: root
     - mode: '0755'
@@ -37,6 +38,7 @@ drone-{{ file }}:
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - backup: none
     - require:
       - file: drone-program
     - watch_in:

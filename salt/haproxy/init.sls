@@ -82,6 +82,7 @@ haproxy-config:
     - group: root
     - mode: '0640'
     - show_changes: {{ not preview }}
+    - backup: '{{ 'none' if preview }}'
     - check_cmd: /usr/sbin/haproxy -c -q -f
     - context:
         active: {{ active }}

@@ -87,6 +87,7 @@ hg-passwords:
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - backup: none
     - check_cmd: {{ library }}/check-passwords
     - require:
       - file: hg-check-passwords

@@ -41,6 +41,7 @@ mail-sink-{{ name }}:
     - group: root
     - mode: '0600'
     - show_changes: False
+    - backup: none
     - require:
       - file: mail-sink-folder
     - watch_in:

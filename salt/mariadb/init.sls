@@ -22,6 +22,7 @@ mariadb-tls:
     - group: mysql
     - mode: '0440'
     - show_changes: False
+    - backup: none
     - check_cmd: /opt/salt/bin/python -c 'import ssl, sys; ssl.create_default_context().load_cert_chain(sys.argv[1])'
     - require:
       - pkg: mariadb-package

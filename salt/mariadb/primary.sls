@@ -82,6 +82,7 @@ mariadb-donor-password:
     - group: root
     - mode: '0400'
     - show_changes: False
+    - backup: none
     - require:
       - pkg: mariadb-package
 

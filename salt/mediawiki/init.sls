@@ -52,6 +52,7 @@ mediawiki-settings:
     - group: {{ user }}
     - mode: '0640'
     - show_changes: False
+    - backup: none
     - check_cmd: php -l
     - require:
       - insync_mediawiki: mediawiki-database

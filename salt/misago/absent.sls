@@ -1,4 +1,6 @@
 {#- The forum is elsewhere. Uploads and backups stay in /var/lib/misago, with the user that owns them. -#}
+include:
+  - uv_cache.absent
 
 misago-absent-timer:
   insync_unit.absent:

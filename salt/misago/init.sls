@@ -64,6 +64,7 @@ misago-key:
     - makedirs: True
     - dir_mode: '0755'
     - show_changes: False
+    - backup: none
     - require:
       - user: misago-user
 
@@ -76,6 +77,7 @@ misago-smtp-password:
     - group: misago
     - mode: '0640'
     - show_changes: False
+    - backup: none
     - require:
       - file: misago-key
 

@@ -37,7 +37,7 @@ nginx-absent-spool:
     - require:
       - insync_package: nginx-absent-package
 
-{#- Not removed: its package would not bring it back, and does not install without it. #}
+{#- Not removed: its package would not bring it back, and does not install without it. Once that is purged it is not there. #}
 nginx-absent-config:
   file.managed:
     - name: /etc/nginx/nginx.conf
@@ -47,7 +47,7 @@ nginx-absent-config:
     - user: root
     - group: root
     - mode: '0644'
-    - makedirs: True
+    - create: False
     - require:
       - insync_package: nginx-absent-package
 {%- endif %}

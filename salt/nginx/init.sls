@@ -40,6 +40,7 @@ nginx-private-key:
     - group: root
     - mode: '0600'
     - show_changes: False
+    - backup: none
     - require:
       - pkg: nginx-package
     - require_in:

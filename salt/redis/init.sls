@@ -23,6 +23,7 @@ redis-tls:
     - group: redis
     - mode: '0440'
     - show_changes: False
+    - backup: none
     - check_cmd: /usr/local/sbin/insync-redis-check tls
     - require:
       - pkg: redis-package
@@ -62,6 +63,7 @@ redis-{{ name }}-users:
     - group: redis
     - mode: '0640'
     - show_changes: False
+    - backup: none
     - check_cmd: /usr/local/sbin/insync-redis-check config
     - context:
         users: {{ instance.users | tojson }}

@@ -87,7 +87,8 @@ def test_a_master_whose_fleet_has_no_application_in_slots_compiles(own_checkout,
 def test_what_a_role_declares_as_its_data_is_what_can_be_removed_once_it_has_left(own_checkout, site):  # noqa: F811
     retire(own_checkout, SERVER, LEAVING)
     low = compile_host(own_checkout, site, SERVER)["low"]
-    ends = insync_left_data.of_states(low)[0] + [chunk["name"] for chunk in low if chunk["fun"] == "absent"]
+    left = insync_left_data.of_states(low)
+    ends = [*left.paths, *left.folders] + [chunk["name"] for chunk in low if chunk["fun"] == "absent"]
     declared = insync_data_declared.of_roles([str(ROOT / "pillar")], LEAVING)
     paths = {path for what in declared.values() for path in paths_of(what)}
     odd = {path for path in paths if not any(pathlib.PurePath(path).is_relative_to(end) for end in ends)}

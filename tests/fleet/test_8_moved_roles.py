@@ -47,11 +47,13 @@ DATA = {"/var/lib/devpi": "devpi", "/srv/hg": "hg"}
 RECORDS = "/var/lib/insync/"
 BOB = "/home/bob/move"
 
-FOLDERS = "/etc /opt /usr/local /var/lib /var/log /var/www /insync /srv /run"
+FOLDERS = "/etc /opt /usr/local /var/cache /var/lib /var/log /var/spool /var/www /insync /srv /run"
 SNAPSHOT = f"""
 find {FOLDERS} -xdev \\( -path '/opt/salt*' -o -path '/run/[lsu]*' -o -name __pycache__ \\) -prune -o -print 2>/dev/null
 ss -Hltnu | awk '{{print "port", $1, $5}}'
 cut -d: -f1 /etc/passwd | sed 's/^/user /'
+cut -d: -f1 /etc/group | sed 's/^/group /'
+dpkg-query --show --showformat='package ${{Package}} ${{db:Status-Abbrev}}\\n' | grep -v ' ii $'
 systemctl list-units --all --plain --no-legend --type=service,socket,timer | awk '{{print "unit", $1}}'
 systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
 """

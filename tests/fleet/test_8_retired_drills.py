@@ -1,4 +1,4 @@
-"""Servers that leave their roles keep the data, and nothing else of them; given back, the roles find their data."""
+"""Servers that leave their roles keep the data only, until it is removed; the roles come back to it, or to a backup."""
 
 import json
 import pathlib
@@ -17,6 +17,8 @@ ELSEWHERE = {"db", "dev", "web-lb02", "web02", "license02", "insynchq-web-stagin
 # At a size that fits: one in turn, of those that only this lane's tests look at. Three more roles leave in each run
 # where they move to another server.
 FEW = [["wiki", "insynchq-support", "radar-2", "drone", "drone-test"][TURN % 5]]
+# Where the data is removed as well; the others find theirs when they come back.
+REMOVED = {"wiki", "insynchq-support", "radar-2", "drone", "drone-test", "redis", "db-slave02"}
 # It plays base only.
 BARE = next(name for name, host in INVENTORY["hosts"].items() if not host["roles"])
 # It only changes how another one serves.
@@ -140,6 +142,10 @@ def there(fleet, server, things):
     return fleet.ok(server, "sh", "-c", ASK, "sh", *words).splitlines()
 
 
+# What takes away something that Debian's packages bring.
+OF_PACKAGES = {"nginx-default-site"}
+# What backs up the data of who has some.
+BACKUP = "/etc/systemd/system/data-backup.timer"
 PENDING = ["systemctl", "list-units", "--plain", "--no-legend", "--state=activating", "insync-restart@*"]
 
 
@@ -151,14 +157,39 @@ def settled(fleet, servers):
         fleet.answers(server)
 
 
+def remove(fleet, servers):
+    """Remove the data on ``servers``; return what that told, what is there afterwards, and what another run plans."""
+    told = fleet.salt(servers, "insync.remove_data", "test=False", patience=180)
+    plan, dry = fleet.salt(servers, "insync.remove_data", patience=180), fleet.highstate(servers, "test=True")
+    return {server: (told[server], plan[server], dry[server]) for server in servers}
+
+
+def restore(fleet, server):
+    """Bring back what of its data is backed up, but for certificates, which were ordered anew."""
+    for kind in fleet.salt(server, "insync.backups")[server]["data"]:
+        if not kind.endswith("certificates"):
+            words = [f"kind={kind}", "aside=True", "test=False"]
+            done = fleet.salt(server, "insync.backup_restore", *words, patience=120)[server]
+            assert isinstance(done, dict), done
+
+
 @pytest.fixture(scope="module")
-def left(fleet, servers):
+def removed(servers):
+    """Those whose data is removed."""
+    return [server for server in servers if server in REMOVED]
+
+
+@pytest.fixture(scope="module")
+def left(fleet, servers, removed):
     """What was there before, what leaving told and did, and what was left; in the end the roles come back."""
     ports = fleet.salt(servers, "insync.ports")
     seen = {"declared": {server: found["declared"] for server, found in ports.items()}}
     before, inventory = own(fleet, servers), fleet.ok("ct1", "cat", HOSTS)
     give(fleet, servers)
     seen["data"] = data(fleet, servers)
+    with_data = [server for server in removed if fleet.run(server, "test", "-e", BACKUP).returncode == 0]
+    if with_data:
+        seen["backups"] = fleet.salt(with_data, "insync.backup", patience=180)
     try:
         declare(fleet, servers)
         seen["dry"], seen["done"] = (fleet.highstate(servers, *options) for options in (["test=True"], []))
@@ -170,12 +201,16 @@ def left(fleet, servers):
         settled(fleet, servers)
         seen["ports"] = fleet.salt(servers, "insync.ports")
         seen["again"] = fleet.highstate(servers, "test=True")
+        seen["removed"] = remove(fleet, removed)
+        seen["left then"] = {server: there(fleet, server, seen["own"][server]) for server in removed}
     finally:
         fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=inventory)
         # Whatever it says, they come back.
         seen["dry back"] = fleet.salt(servers, "state.highstate", "test=True", patience=180)
         seen["back"] = fleet.highstate(servers)
         settled(fleet, servers)
+    for server in with_data:
+        restore(fleet, server)
     return seen
 
 
@@ -193,6 +228,15 @@ def test_nothing_but_data_and_who_owns_it_stays(servers, left, drills):
     for server in servers:
         gone, kept = len(left["own"][server]) - len(left["left"][server]), left["kept"][server]
         drills.note_retired(server, parted(server)[1], gone, sorted(kept["would_remove"]), kept["users"])
+
+
+def test_what_is_removed_is_gone_as_was_told(removed, left):
+    for server in removed:
+        (done, plan, dry), kept = left["removed"][server], left["kept"][server]
+        assert {**done, "would_remove": done["removed"]} == {**kept, "removed": kept["would_remove"]}, server
+        assert plan == {"would_remove": {}, "users": [], "packages": []}, server
+        assert failed(dry) + planned(dry) == [], server
+        assert left["left then"][server] == [], server
 
 
 def test_who_plays_base_only_has_no_other_timers_than_who_always_did(servers, left):
@@ -218,15 +262,16 @@ def test_what_listens_is_what_the_inventory_still_declares(servers, left):
         assert set(ports["declared"]) - {"tcp/22"} < set(left["declared"][server]), server
 
 
-def test_what_coming_back_does_is_told_before(servers, left):
+def test_what_coming_back_does_is_told_before(servers, removed, left):
     for server in servers:
         dry, done = list(left["dry back"][server].values()), left["back"][server]
         assert failed(dry) == [], server
-        # What one package brings along, another state has not to do any more.
-        assert set() != set(changed(done)) <= set(planned(dry)), server
+        # What one package brings along, another state has not to do any more; or takes away, where it had been purged.
+        told = {*planned(dry), *(OF_PACKAGES if server in removed else [])}
+        assert set() != set(changed(done)) <= told, server
 
 
-def test_they_come_back_and_find_their_data(fleet, servers, left):
+def test_they_come_back_and_find_their_data_or_its_backup(fleet, servers, left):
     assert {server: failed(states) for server, states in left["back"].items()} == {server: [] for server in servers}
     assert "" not in left["data"].values()
     fleet.eventually(lambda: data(fleet, servers) == left["data"], 30, why=lambda: str(data(fleet, servers)))

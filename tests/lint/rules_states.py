@@ -86,6 +86,12 @@ def ids_name_their_component(tree):
     return found
 
 
+def secrets_leave_no_copies(tree):
+    """What is not to be seen in changes is not to be in the minion's backups of files either."""
+    hidden = [state for state in tree.states() if "show_changes" in state.arguments]
+    return [f"{state.where}: no 'backup: none'" for state in hidden if "backup" not in state.arguments]
+
+
 def modes_are_quoted(tree):
     """YAML reads 0644 as the number 420."""
     modes = ((where, re.search(r"\b(?:\w+_)?mode: (.*)", line)) for where, line in tree.lines("salt/*.sls"))
@@ -255,6 +261,7 @@ RULES = [
     watchers_can_watch,
     functions_exist,
     ids_name_their_component,
+    secrets_leave_no_copies,
     modes_are_quoted,
     roles_only_include,
     absence_is_by_itself,

@@ -60,6 +60,11 @@ BROKEN = [
         {"salt/salt_master/init.sls": "salt-x:\n  file.absent:\n    - name: /x\n"},
         ["salt/salt_master/init.sls:2: salt-x does not begin with salt-master-"],
     ),
+    (
+        "secrets_leave_no_copies",
+        {SLS: "web-x:\n  file.managed:\n    - show_changes: False\n"},
+        [f"{SLS}:2: no 'backup: none'"],
+    ),
     ("modes_are_quoted", {SLS: "web-x:\n  file.managed:\n    - mode: 0644\n"}, [f"{SLS}:3: 0644"]),
     ("modes_are_quoted", {SLS: "web-x:\n  file.managed:\n    - dir_mode: '755'\n"}, [f"{SLS}:3: '755'"]),
     (

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import insync_left_data
 import pytest
@@ -14,15 +16,51 @@ def chunk(state, fun, name, sls="hg.absent", **more):
 def test_only_what_states_of_roles_that_left_keep_is_theirs():
     chunks = [
         chunk("insync_data", "kept", "/srv/repos"),
+        chunk("insync_data", "kept", "/insync", if_empty=True),
+        chunk("insync_package", "absent", "hg-absent-packages", pkgs=["mercurial", "gunicorn"]),
+        chunk("insync_package", "absent", "nginx-absent-package", pkgs=["nginx", "gunicorn"]),
         chunk("insync_user", "absent", "hg", data=["/srv/hg"], disposable=["cache"]),
         chunk("insync_user", "absent", "haproxy"),
         chunk("file", "absent", "/etc/hg"),
         chunk("insync_user", "absent", "redis", sls="redis", data=["/var/lib/redis"]),
         chunk("insync_data", "kept", "/srv/other", sls="repos"),
     ]
-    paths, users = insync_left_data.of_states(chunks)
-    assert paths == ["/srv/hg", "/srv/repos"]
-    assert users == {"hg": ["/srv/hg"], "haproxy": []}
+    left = insync_left_data.of_states(chunks)
+    assert (left.paths, left.folders) == (("/srv/hg", "/srv/repos"), ("/insync",))
+    assert left.users == {"hg": ["/srv/hg"], "haproxy": []}
+    assert left.packages == ("gunicorn", "mercurial", "nginx")
+    assert left.any and not insync_left_data.of_states(chunks[-2:]).any
+
+
+@pytest.mark.parametrize(
+    "other, name",
+    [
+        (("file", "managed", "/srv/hg/website/.hg/hgrc"), "/srv/hg/website/.hg/hgrc"),
+        (("file", "directory", "/srv/hg"), "/srv/hg"),
+        (("user", "present", "hg"), "hg"),
+    ],
+)
+def test_what_a_role_that_stays_needs_is_refused(other, name):
+    chunks = [chunk("insync_user", "absent", "hg", data=["/srv/hg"])]
+    chunks += [chunk(*other, sls="buildbot", __id__="buildbot-x")]
+    with pytest.raises(insync_left_data.LeftError, match=rf"buildbot-x of a role that stays needs {name}: .* Nothing"):
+        insync_left_data.of_states(chunks)
+
+
+def test_whose_user_a_role_that_stays_has_is_refused():
+    chunks = [chunk("insync_user", "absent", "hg", data=["/srv/hg"])]
+    chunks += [chunk("file", "managed", "/etc/x", sls="x", user="hg", __id__="x-file")]
+    with pytest.raises(insync_left_data.LeftError, match="x-file of a role that stays needs hg"):
+        insync_left_data.of_states(chunks)
+    assert insync_left_data.of_states([chunks[0], {**chunks[1], "user": "root"}]).paths == ("/srv/hg",)
+
+
+def test_folders_of_all_go_only_without_any_file(tmp_path):
+    (tmp_path / "insync" / "venv").mkdir(parents=True)
+    assert insync_left_data.there([], [str(tmp_path / "insync")]) == [tmp_path / "insync"]
+    (tmp_path / "insync" / "venv" / "by_hand").symlink_to("/opt")
+    (tmp_path / "insync" / "venv" / "file").touch()
+    assert insync_left_data.there([], [str(tmp_path / "insync"), str(tmp_path / "none")]) == []
 
 
 def test_what_a_restore_has_moved_aside_is_found_too(tmp_path):
@@ -58,11 +96,28 @@ def test_it_goes_with_all_that_is_in_it_and_nothing_else(tmp_path):
     assert not folder.exists() and (other / "file").exists()
 
 
-def test_of_a_mounted_volume_only_the_content_goes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["", "/website", "/web site"])
+def test_where_something_is_mounted_it_is_refused(tmp_path, place):
+    """In a mount namespace of its own."""
     folder = tmp_path / "hg"
-    (folder / "website").mkdir(parents=True)
-    (folder / "file").touch()
-    (folder / "link").symlink_to(tmp_path)
-    monkeypatch.setattr(os.path, "ismount", lambda path: pathlib.Path(path) == folder)
-    insync_left_data.remove(folder)
-    assert list(folder.iterdir()) == []
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume" / "file").touch()
+    pathlib.Path(f"{folder}{place}").mkdir(parents=True)
+    look = f"import insync_left_data; print(insync_left_data.there([{str(folder)!r}]))"
+    script = 'mount --bind "$1" "$2" && exec "$3" -c "$4"'
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        tmp_path / "volume",
+        f"{folder}{place}",
+        sys.executable,
+        look,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(insync_left_data.__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said = f"LeftError: {folder}{place}: is mounted; unmount it, and take it off fstab, first. Nothing was removed"
+    assert (done.returncode, done.stderr.splitlines()[-1].partition(".")[2]) == (1, said)
