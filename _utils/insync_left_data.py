@@ -52,12 +52,11 @@ def of_states(chunks):
 def _check(paths, users, others):
     """Raise LeftError for a path or a user of the roles that have left which a state of ``others`` (chunks) names."""
     for chunk in others:
-        names = [chunk[key] for key in ("name", "user") if isinstance(chunk.get(key), str)]
-        for name in names:
-            inside = [path for path in paths if name.startswith("/") and _within(name, path)]
-            if inside or name in users:
-                told = f"{chunk['__id__']} of a role that stays needs {name}"
-                raise LeftError(f"{told}: the role that left cannot be told from it. Nothing was removed")
+        owners = {chunk.get("user"), chunk.get("group"), chunk["name"] if chunk["state"] in ("user", "group") else None}
+        inside = {chunk["name"] for path in paths if chunk["name"].startswith("/") and _within(chunk["name"], path)}
+        for name in inside | (owners & set(users)):
+            told = f"{chunk['__id__']} of a role that stays needs {name}"
+            raise LeftError(f"{told}: the role that left cannot be told from it. Nothing was removed")
 
 
 def _within(name, path):

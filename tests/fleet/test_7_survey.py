@@ -190,6 +190,19 @@ def test_nothing_is_found_on_a_server_that_nobody_touched(fleet, surveyed):
     assert told == {}
 
 
+def test_while_states_run_nothing_else_is_found_and_what_has_to_wait_waits(fleet):
+    """Salt's queue would leave what asks for the states, or applies some, to later, and answer at once."""
+    server, running = "wiki", ["saltutil.is_running", "state.single"]
+    fleet.ok("ct1", "salt", "--async", server, "state.single", "cmd.run", "name=sleep 15")
+    fleet.eventually(lambda: fleet.salt(server, *running)[server], 30)
+    found = fleet.salt(server, "insync.survey")[server]
+    assert fleet.salt(server, *running)[server], "it was surveyed meanwhile"
+    assert (found["unknown"], found["missing"], found["incomplete"]) == ([], [], [])
+    assert fleet.salt(server, "insync_states.apply", "journal")[server] == []
+    assert fleet.salt(server, *running)[server] == []
+    assert fleet.ok(server, "find", "/var/cache/salt/minion/queues", "-type", "f") == ""
+
+
 TAKEN = {
     "/etc/nginx/nginx.conf": "events {}\nhttp { server { server_name old.insynchq.com; root /srv/old; } }\n",
     "/etc/systemd/system/insync-sshd-rollback.service": "[Service]\nExecStart=/usr/bin/python3 /srv/sync.py\n",

@@ -143,7 +143,7 @@ def there(fleet, server, things):
 
 
 # What takes away something that Debian's packages bring.
-OF_PACKAGES = {"nginx-default-site"}
+OF_PACKAGES = {"mariadb-backup-no-cron", "nginx-default-site"}
 # What backs up the data of who has some.
 BACKUP = "/etc/systemd/system/data-backup.timer"
 PENDING = ["systemctl", "list-units", "--plain", "--no-legend", "--state=activating", "insync-restart@*"]

@@ -69,6 +69,7 @@ def test_a_copy_at_another_place_has_the_same_revision(checkout, tmp_path):
         ("ct1", ["--wheel"], "unknown argument '--wheel'"),
         ("ct1", ["--site"], "--site needs a value"),
         ("ct1", ["--wheelhouse", "/nowhere.tar"], "--wheelhouse: no such file '/nowhere.tar'"),
+        ("ct1", ["--wheelhouse", "/etc/hostname", "--site", "/nowhere"], "--site: no such folder '/nowhere'"),
         ("ct1", ["--keys"], "--keys needs a value"),
         (
             "ct1",

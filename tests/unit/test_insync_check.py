@@ -4,6 +4,7 @@ import pathlib
 import shutil
 
 import insync_check
+import insync_check_roles
 import insync_fleet_page
 import insync_inventory
 import insync_primaries
@@ -234,6 +235,18 @@ def test_settings_that_are_no_mapping_are_told(copies, said):
 def test_an_environment_with_a_keeper_of_mail_needs_its_own_conf_server(copies):
     edit(copies[0], "inventory/hosts.yaml", lambda hosts: hosts["staging"]["roles"].remove("conf_server"))
     assert [line.startswith(ALONE) for line in insync_check.problems(*copies)] == [True]
+
+
+def test_a_mailer_is_where_the_keeper_of_its_mail_is(copies):
+    def move(hosts):
+        hosts["staging"]["roles"].remove("mail_sink")
+        hosts["dev02"].update(environment="staging", roles=["mail_sink"])
+
+    edit(copies[0], "inventory/hosts.yaml", move)
+    told = "hosts.yaml: staging.roles: 'mailer' trusts a 'mail_sink' of its own server only; let it play both"
+    checkout, site = copies
+    inventory = insync_inventory.load(checkout / "pillar" / "inventory")
+    assert insync_check_roles.problems([str(checkout / "pillar"), str(site)], inventory) == [told]
 
 
 def test_a_service_that_an_application_is_sent_to_has_to_be_there(copies):
