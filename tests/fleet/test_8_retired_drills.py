@@ -143,7 +143,7 @@ def there(fleet, server, things):
 
 
 # What takes away something that Debian's packages bring.
-OF_PACKAGES = {"mariadb-backup-no-cron", "nginx-default-site"}
+OF_PACKAGES = {"mariadb-backup-no-cron", "nginx-default-site", "redis-adopted"}
 # What backs up the data of who has some.
 BACKUP = "/etc/systemd/system/data-backup.timer"
 PENDING = ["systemctl", "list-units", "--plain", "--no-legend", "--state=activating", "insync-restart@*"]
@@ -165,12 +165,16 @@ def remove(fleet, servers):
 
 
 def restore(fleet, server):
-    """Bring back what of its data is backed up, but for certificates, which were ordered anew."""
+    """Bring back what of its data is backed up, but certificates, which were ordered anew; nothing is kept aside."""
     for kind in fleet.salt(server, "insync.backups")[server]["data"]:
         if not kind.endswith("certificates"):
             words = [f"kind={kind}", "aside=True", "test=False"]
             done = fleet.salt(server, "insync.backup_restore", *words, patience=120)[server]
             assert isinstance(done, dict), done
+            for aside in done["aside"].values():
+                where, _, name = aside.rpartition(":")
+                drop = ["runuser", "-u", "postgres", "--", "dropdb", name] if where else ["rm", "-r", name]
+                fleet.ok(server, *drop)
 
 
 @pytest.fixture(scope="module")
