@@ -41,22 +41,25 @@ def remove_data(*, test=True, **kwargs):
     with insync_verb.called(insync_data_backup.AREA, "insync.remove_data", kwargs, __grains__["id"], test) as run:
         journal, done = run
         left = _left()
-        done["would_remove" if test else "removed"] = told = {}
-        done["users"] = sorted(user for user in left.users if __salt__["user.info"](user))
-        done["packages"] = sorted(set(left.packages) & set(__salt__["pkg.list_pkgs"](removed=True)))
-        for folder in insync_left_data.there(left.paths, left.folders):
-            size = insync_left_data.told(folder)
-            if not test:
-                with journal.phase(f"remove {folder}", size):
-                    insync_left_data.remove(folder)
-            told[str(folder)] = size
-        if not test:
-            if done["packages"]:
-                with journal.phase("purge", ", ".join(done["packages"])):
-                    __salt__["pkg.purge"](pkgs=done["packages"])
-            for user in done["users"]:
-                _removed(user, left.users[user])
-        return dict(done)
+        folders = {one: insync_left_data.told(one) for one in insync_left_data.there(left.paths, left.folders)}
+        users = sorted(user for user in left.users if __salt__["user.info"](user))
+        packages = _kept(left.packages)
+        told = {str(one): size for one, size in folders.items()}
+        if test:
+            return {"would_remove": told, "users": users, "packages": packages}
+        if packages:
+            # First, for some look at the data to see what else is theirs.
+            with journal.phase("purge", ", ".join(packages)):
+                _purge(packages)
+            done["packages"] = packages
+        done["removed"] = {}
+        for folder, size in folders.items():
+            with journal.phase(f"remove {folder}", size):
+                insync_left_data.remove(folder)
+            done["removed"][str(folder)] = size
+        for user in users:
+            _removed(user, left.users[user])
+        return done | {"users": users, "packages": packages}
 
 
 def _left():
@@ -87,6 +90,18 @@ def _settled():
         if one["__sls__"].endswith(".absent") and one["result"] is not True:
             more = f"'salt {__grains__['id']} state.highstate' first. Nothing was removed"
             raise CommandExecutionError(f"{one['__id__']} is not done yet; {more}")
+
+
+def _kept(packages):
+    """Those of ``packages`` that are removed, and have kept settings or logs."""
+    return sorted(set(packages) & set(__salt__["pkg.list_pkgs"](removed=True)))
+
+
+def _purge(packages):
+    __salt__["pkg.purge"](pkgs=packages)
+    left = _kept(packages)
+    if left:
+        raise CommandExecutionError(f"apt has not purged {', '.join(left)}; see 'apt-get purge'. No data was removed")
 
 
 def _removed(user, data):

@@ -187,7 +187,7 @@ def sync(*names):
     except Refused as exc:
         raise Refused("\n".join([*silent, str(exc)])) from exc
     if silent:
-        raise Refused("\n".join([*silent, "The others are in step with the checkout."]))
+        raise Refused("\n".join([*silent, *["The others are in step with the checkout."] * bool(there)]))
     return new
 
 

@@ -9,11 +9,12 @@ def __virtual__():
     return __virtualname__
 
 
-def kept(name, if_empty=False):
+def kept(name, if_empty=False, package=""):
     """
     Leave ``name`` as it is, and say so; ``insync.remove_data`` knows by this what is data of the role.
 
     name (str): path of a folder.
+    package (str): with whose purge it goes; while another role needs that package, it stays.
     if_empty (bool): what is in it is somebody else's: only a folder without any file is removed.
 
     .. code-block:: yaml

@@ -35,18 +35,35 @@ def of_states(chunks):
     """
     Return what the states of roles that have left say of what they leave (Left); not all of it has to be there.
 
-    chunks (list of dict): the server's states, as ``state.show_lowstate`` returns them. Raises LeftError for what a
-    state of another role names too.
+    chunks (list of dict): the server's states, as ``state.show_lowstate`` returns them. A package that another state
+    installs is none that is left, nor is the user that such a package needs. Raises LeftError for what a state of
+    another role names too.
     """
     left = [chunk for chunk in chunks if chunk["__sls__"].endswith(".absent")]
+    others = [chunk for chunk in chunks if chunk not in left]
+    wanted = _wanted(others)
     kept = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_data", "kept")]
+    kept = [chunk for chunk in kept if chunk.get("package") not in wanted]
     users = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_user", "absent")]
+    staying = {chunk["name"] for chunk in users if chunk.get("package") in wanted}
     packages = [chunk["pkgs"] for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_package", "absent")]
     data = {chunk["name"]: list(chunk["data"]) if "data" in chunk else [] for chunk in users}
     paths = {chunk["name"] for chunk in kept if not chunk.get("if_empty")}.union(*data.values())
     folders = [chunk["name"] for chunk in kept if chunk.get("if_empty")]
-    _check(paths, data, [chunk for chunk in chunks if chunk not in left])
-    return Left(tuple(sorted(paths)), tuple(sorted(folders)), data, tuple(sorted(set(itertools.chain(*packages)))))
+    users = {name: where for name, where in data.items() if name not in staying}
+    _check(paths, users, others)
+    gone = sorted({*itertools.chain(*packages)} - wanted)
+    return Left(tuple(sorted(paths)), tuple(sorted(folders)), users, tuple(gone))
+
+
+def _wanted(chunks):
+    """The packages that ``chunks`` install (set of str)."""
+    found = set()
+    for chunk in chunks:
+        if (chunk["state"], chunk["fun"]) in (("pkg", "installed"), ("pkg", "latest")):
+            named = chunk.get("pkgs") or [chunk["name"]]
+            found |= {one if isinstance(one, str) else next(iter(one)) for one in named}
+    return found
 
 
 def _check(paths, users, others):
@@ -72,8 +89,8 @@ def there(paths, folders=()):
     """
     found = []
     for path in map(pathlib.Path, paths):
-        found += [path, *sorted(path.parent.glob(f"{path.name}.{insync_data_copy.ASIDE}*"))]
-    found = [one for one in found if os.path.lexists(one)]
+        found += [path] if os.path.lexists(path) else []
+        found += [one for one in sorted(path.parent.glob(f"{path.name}.*")) if _aside(one)]
     mounted = _mounted()
     for one in found:
         if one.is_symlink():
@@ -81,7 +98,18 @@ def there(paths, folders=()):
         for place in mounted:
             if _within(place, one):
                 raise LeftError(f"{place}: is mounted; unmount it, and take it off fstab, first. Nothing was removed")
-    return found + [one for one in map(pathlib.Path, folders) if one.is_dir() and not _files(one)]
+    return found + [one for one in map(pathlib.Path, folders) if _is_bare(one, mounted)]
+
+
+def _aside(path):
+    """Whether ``path`` is a folder that a restore has moved aside."""
+    return path.is_dir() and bool(re.search(rf"\.{insync_data_copy.ASIDE}\d{{8}}t\d{{6}}$", path.name))
+
+
+def _is_bare(folder, mounted):
+    """Whether nothing but folders is in ``folder``, none of them mounted or a link."""
+    inside = any(_within(place, folder) for place in mounted)
+    return folder.is_dir() and not folder.is_symlink() and not inside and not _files(folder)
 
 
 def _mounted():
@@ -101,9 +129,11 @@ def told(folder):
 
 
 def _files(folder):
-    return [pathlib.Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    found = [pathlib.Path(parent, name) for parent, folders, names in os.walk(folder) for name in [*folders, *names]]
+    return [path for path in found if path.is_symlink() or not path.is_dir()]
 
 
 def remove(folder):
-    """Remove ``folder`` (pathlib.Path) with all that is in it."""
-    shutil.rmtree(folder)
+    """Remove ``folder`` (pathlib.Path) with all that is in it, unless it is gone already."""
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -50,4 +50,11 @@ acme-absent-keys:
       - /etc/letsencrypt/renewal
     - require:
       - insync_package: acme-absent-package
+{%- for folder in ['/etc/letsencrypt', '/var/log/letsencrypt'] %}
+
+acme-absent-{{ folder }}:
+  insync_data.kept:
+    - name: {{ folder }}
+    - package: certbot
+{%- endfor %}
 {%- endif %}

@@ -52,3 +52,9 @@ misago-absent-user:
     - data: [/var/lib/misago]
     - require:
       - file: misago-absent-files
+
+{#- Its purge takes along what Debian's own redis has stored there. #}
+misago-absent-redis-data:
+  insync_data.kept:
+    - name: /var/lib/redis
+    - package: redis-tools

@@ -50,4 +50,13 @@ nginx-absent-config:
     - create: False
     - require:
       - insync_package: nginx-absent-package
+
+{#- With what is not ours: the purge takes all of it along. #}
+{%- for folder in ['/etc/nginx', '/var/log/nginx'] %}
+
+nginx-absent-{{ folder }}:
+  insync_data.kept:
+    - name: {{ folder }}
+    - package: nginx-common
+{%- endfor %}
 {%- endif %}

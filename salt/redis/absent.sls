@@ -23,5 +23,6 @@ redis-absent-user:
   insync_user.absent:
     - name: redis
     - data: [/var/lib/redis]
+    - package: redis-server
     - require:
       - insync_package: redis-absent-package

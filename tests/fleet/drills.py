@@ -90,7 +90,8 @@ What `make drills` measured when it was last run, on {cpus} processors shared wi
 servers left their roles at once, and came back to them; what servers that are not here play leaves another one here,
 or moves, with its data removed, in every `make test`. *gone* counts the paths, units, packages and users of the roles'
 states that could be asked for afterwards and were not there any more; what stays is what `insync.remove_data` told, and
-what users had given the roles was there when they came back. Nothing listened that was not declared.
+what users had given the roles was there when they came back: where it was, or, of servers whose data was removed then,
+from the backup. Nothing listened that was not declared.
 
 | server | left | gone | stays: data | stays: users |
 |---|---|---|---|---|

@@ -61,8 +61,7 @@ systemctl list-unit-files --no-legend | awk '{{print "unit file", $1, $2}}'
 # Debian's: what a removed package leaves of its own, its dependency netbase, and records of packages and units.
 DEBIANS = ("/etc/init.d/", "/etc/rc", "/var/lib/dpkg/", "/var/lib/apt/", "/var/lib/systemd/", "/var/lib/private")
 DEBIANS += ("/var/cache/apt/", "/var/cache/debconf/")
-# Which of their settings removed packages keep, and dependencies that apt would remove by itself; logs stay on purpose
-# (docs/survey.md).
+# Which of their settings dependencies have that apt would remove by itself.
 CONFFILES = """
 { dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n' | sed -n 's/^rc *//p'
   apt-get --simulate --quiet=2 autoremove | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'; } |
@@ -80,7 +79,9 @@ SCRIPTS = (
     "/var/lib/ucf",
     "/var/www",
 )
-LOGS = ("/var/log/nginx", "/var/log/letsencrypt", "/var/log/gunicorn", "/var/log/unattended-upgrades")
+LOGS = ("/var/log/gunicorn", "/var/log/unattended-upgrades")
+# What goes with the packages that the roles had.
+OF_PACKAGES = ("/etc/letsencrypt", "/etc/nginx", "/var/log/letsencrypt", "/var/log/nginx")
 NETBASE = {"/etc/ethertypes", "/etc/networks", "/etc/protocols", "/etc/services", "/etc/rpc"}
 
 
@@ -301,7 +302,7 @@ def test_it_comes_back_and_the_other_server_keeps_nothing(fleet, move):
     """All tests before this one are of the time between."""
     move.come_back()
     assert f"is not done yet; 'salt {NEW} state.highstate' first. Nothing was removed" in move.early
-    assert set(move.plan["would_remove"]) == set(move.removed["removed"]) == {*DATA, "/insync"}
+    assert set(move.plan["would_remove"]) == set(move.removed["removed"]) == {*DATA, *OF_PACKAGES, "/insync"}
     assert move.plan["users"] == move.removed["users"] == sorted(DATA.values())
     assert failed(move.dry) + planned(move.dry) == []
     new = own(snapshot(fleet) - move.before)
@@ -310,7 +311,7 @@ def test_it_comes_back_and_the_other_server_keeps_nothing(fleet, move):
     assert {line for line in new - allowed if not line.startswith((*RECORDS, *LOGS, *SCRIPTS))} == set()
     # Of the settings that stay none is ours.
     settings = fleet.ok(NEW, "sh", "-c", "grep -rlE 'Managed by Salt|hg.insynchq.com|devpi' /etc || true").splitlines()
-    assert new.intersection(settings) - {"/etc/nginx/nginx.conf"} == set()
+    assert new.intersection(settings) == set()
     with at(FORMER):
         status, page = test_6_pypi.ask(fleet, f"{test_6_pypi.STABLE}/+simple/insync-web/")
         assert status == 200 and "insync_web-1.0.0-" in page

@@ -157,6 +157,14 @@ def settled(fleet, servers):
         fleet.answers(server)
 
 
+# Logs of databases; and users that are not there, though dpkg has an override of owners for them: it installs nothing then.
+ODD = """
+ls -d /var/log/mysql/* /var/log/postgresql/* 2>/dev/null
+dpkg-statoverride --list | cut -d' ' -f1 | sort -u |
+    while read -r user; do getent passwd "$user" >&2 || echo "$user"; done
+"""
+
+
 def remove(fleet, servers):
     """Remove the data on ``servers``; return what that told, what is there afterwards, and what another run plans."""
     told = fleet.salt(servers, "insync.remove_data", "test=False", patience=180)
@@ -206,6 +214,7 @@ def left(fleet, servers, removed):
         seen["ports"] = fleet.salt(servers, "insync.ports")
         seen["again"] = fleet.highstate(servers, "test=True")
         seen["removed"] = remove(fleet, removed)
+        seen["odd"] = {server: fleet.ok(server, "sh", "-c", ODD) for server in removed}
         seen["left then"] = {server: there(fleet, server, seen["own"][server]) for server in removed}
     finally:
         fleet.ok("ct1", "sh", "-c", f"cat > {HOSTS}", stdin=inventory)
@@ -241,6 +250,7 @@ def test_what_is_removed_is_gone_as_was_told(removed, left):
         assert plan == {"would_remove": {}, "users": [], "packages": []}, server
         assert failed(dry) + planned(dry) == [], server
         assert left["left then"][server] == [], server
+        assert left["odd"][server] == "", server
 
 
 def test_who_plays_base_only_has_no_other_timers_than_who_always_did(servers, left):

@@ -117,6 +117,17 @@ def users(opts, tmp_path):
     return file
 
 
+def test_a_user_stays_as_long_as_its_package_is_not_purged(users, single, opts, tmp_path):
+    text = "__virtualname__ = 'pkg'\ndef __virtual__():\n    return 'pkg'\n"
+    text += "def list_pkgs(removed=False, **_):\n    return {'redis-server': '1'} if removed else {}\n"
+    (tmp_path / "mods" / "pkg.py").write_text(text)
+    for test in (True, False):
+        result = single("insync_user.absent", test=test, name="devpi", package="redis-server")
+        assert (result["result"], result["changes"], users.read_text()) == (True, {}, "devpi\n")
+        assert result["comment"] == "devpi stays: the package redis-server needs it until it is purged"
+    assert single("insync_user.absent", name="devpi", package="other")["changes"] == {"devpi": "remove"}
+
+
 def test_a_user_goes_unless_it_owns_data(users, single, tmp_path):
     data = [str(tmp_path / "data"), str(tmp_path / "never-made")]
     (tmp_path / "data").mkdir()

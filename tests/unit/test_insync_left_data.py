@@ -61,13 +61,32 @@ def test_folders_of_all_go_only_without_any_file(tmp_path):
     (tmp_path / "insync" / "venv").mkdir(parents=True)
     assert insync_left_data.there([], [str(tmp_path / "insync")]) == [tmp_path / "insync"]
     (tmp_path / "insync" / "venv" / "by_hand").symlink_to("/opt")
-    (tmp_path / "insync" / "venv" / "file").touch()
-    assert insync_left_data.there([], [str(tmp_path / "insync"), str(tmp_path / "none")]) == []
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert insync_left_data.there([], [str(tmp_path / name) for name in ("insync", "none", "link")]) == []
+
+
+def test_what_goes_with_a_package_stays_with_it():
+    left = [
+        chunk("insync_package", "absent", "misago-absent-packages", pkgs=["redis-server", "redis-tools"]),
+        chunk("insync_data", "kept", "/var/lib/redis", package="redis-tools"),
+        chunk("insync_user", "absent", "redis", data=["/srv/redis"], package="redis-server"),
+    ]
+    found = insync_left_data.of_states(left)
+    assert (found.paths, found.users, found.packages) == (
+        ("/srv/redis", "/var/lib/redis"),
+        {"redis": ["/srv/redis"]},
+        ("redis-server", "redis-tools"),
+    )
+    others = [chunk("pkg", "installed", "x", sls="redis", __id__="x", pkgs=["redis-server", {"redis-tools": "5"}])]
+    others += [chunk("file", "managed", "/etc/x", sls="redis", __id__="y", user="redis")]
+    found = insync_left_data.of_states([*left, *others])
+    assert (found.paths, found.users, found.packages) == (("/srv/redis",), {}, ())
 
 
 def test_what_a_restore_has_moved_aside_is_found_too(tmp_path):
-    for name in ("hg", "hg.before_20261128t101500", "hg.other", "hgweb"):
+    for name in ("hg", "hg.before_20261128t101500", "hg.before_upgrade", "hg.other", "hgweb"):
         (tmp_path / name).mkdir()
+    (tmp_path / "hg.before_20261128t101501").touch()
     found = insync_left_data.there([str(tmp_path / "hg"), str(tmp_path / "never-made")])
     assert found == [tmp_path / "hg", tmp_path / "hg.before_20261128t101500"]
 
