@@ -157,7 +157,7 @@ def settled(fleet, servers):
         fleet.answers(server)
 
 
-# Logs of databases; and users that are not there, though dpkg has an override of owners for them: it installs nothing then.
+# Logs of databases; and users of dpkg's overrides of owners who are not there: it installs nothing any more then.
 ODD = """
 ls -d /var/log/mysql/* /var/log/postgresql/* 2>/dev/null
 dpkg-statoverride --list | cut -d' ' -f1 | sort -u |

@@ -1,7 +1,9 @@
 """The fleet's certificates in a site folder: made once, renewed in time, told when they are missing."""
 
 import datetime
+import os
 import pathlib
+import shutil
 import subprocess
 
 import insync_ca
@@ -192,3 +194,14 @@ def test_the_command_says_what_it_did_or_why_not(site):
         assert wrong.returncode != 0 and wrong.stdout == ""
         assert wrong.stderr.startswith("bootstrap/certificates: ") and said in wrong.stderr
         assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_the_command_leaves_the_checkout_as_it_is(site, tmp_path_factory):
+    """What it left there would be deployed, as another revision, if that is no git checkout."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for folder in ("bootstrap", "_utils", "pillar"):
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = sorted(checkout.rglob("*"))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([checkout / "bootstrap" / "certificates", site], env=environment, capture_output=True, check=True)
+    assert sorted(checkout.rglob("*")) == before
