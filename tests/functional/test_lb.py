@@ -378,11 +378,12 @@ def test_maintenance_outlives_a_reload_and_a_start(side, lb):
         (tools / "socat").chmod(0o755)
         command("sh", str(KEEP), env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
         assert [balancer.status(f"b_web_{slot}", OTHER) for slot in ("blue", "green")] == ["MAINT", "MAINT"]
-        assert balancer.status("b_license_blue", "license01") == "UP"
+        # After one failed check, as of a busy machine, it is "UP 1/2".
+        assert balancer.status("b_license_blue", "license01").split()[0] == "UP"
         assert lb("drain", OTHER)["changes"] == {}
         balancer.wait("web-blue", LB, "UP")
         assert lb("undrain", OTHER)["changes"] != {}
-        assert balancer.status("b_web_blue", OTHER) == "UP"
+        assert balancer.status("b_web_blue", OTHER).split()[0] == "UP"
         assert json.loads(RECORD.read_text()) == {}
 
 
