@@ -82,11 +82,7 @@ def _states():
 
 def _settled():
     """Raise CommandExecutionError while something of the roles is there that the highstate would take away."""
-    found = __salt__["state.highstate"](test=True, queue=insync_verb.QUEUE)
-    __context__["retcode"] = 0
-    if not isinstance(found, dict):
-        raise CommandExecutionError(" ".join(map(str, found))[:500])
-    for one in found.values():
+    for one in _results("state.highstate", test=True):
         if one["__sls__"].endswith(".absent") and one["result"] is not True:
             more = f"'salt {__grains__['id']} state.highstate' first. Nothing was removed"
             raise CommandExecutionError(f"{one['__id__']} is not done yet; {more}")
@@ -108,9 +104,16 @@ def _removed(user, data):
     # The purge of a package takes its user along.
     if not __salt__["user.info"](user):
         return
-    found = __salt__["state.single"]("insync_user.absent", name=user, data=data, queue=insync_verb.QUEUE)
-    if not isinstance(found, dict):
-        raise CommandExecutionError(" ".join(map(str, found))[:500])
-    (one,) = found.values()
+    (one,) = _results("state.single", "insync_user.absent", name=user, data=data)
     if one["result"] is not True:
         raise CommandExecutionError(one["comment"])
+
+
+def _results(function, *arguments, **keywords):
+    """What states report (list of dict) that ``function`` (str) runs; it waits for those that run already."""
+    found = __salt__[function](*arguments, queue=insync_verb.QUEUE, **keywords)
+    # What has failed is told by whoever asks.
+    __context__["retcode"] = 0
+    if not isinstance(found, dict):
+        raise CommandExecutionError(" ".join(map(str, found))[:500])
+    return list(found.values())

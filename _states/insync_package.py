@@ -1,5 +1,6 @@
 """Packages of a role that has left: they go, unless the roles that stay need them."""
 
+import insync_chunks
 from salt.exceptions import CommandExecutionError, SaltException
 
 __virtualname__ = "insync_package"
@@ -77,7 +78,7 @@ def _along(gone, installed, needed):
 
 def _named(before=False):
     """The packages that states like this one name in this run; those that come before it alone, if so asked."""
-    chunks = [chunk for chunk in __lowstate__ if (chunk["state"], chunk["fun"]) == (__virtualname__, "absent")]
+    chunks = insync_chunks.of(__lowstate__, __virtualname__, "absent")
     own = next((place for place, chunk in enumerate(chunks) if chunk["__id__"] == __low__["__id__"]), 0)
     return {package for chunk in (chunks[:own] if before else chunks) for package in chunk["pkgs"]}
 
@@ -91,8 +92,8 @@ def _wanted():
     """The packages that states of this run install, and those of the highstate, of which this run may be a part."""
     key = f"insync_package.highstate.{__instance_id__}"
     if key not in __context__:
-        __context__[key] = _installs(_highstate())
-    return _installs(__lowstate__) | __context__[key]
+        __context__[key] = insync_chunks.installs(_highstate())
+    return insync_chunks.installs(__lowstate__) | __context__[key]
 
 
 def _highstate():
@@ -102,11 +103,6 @@ def _highstate():
     if wrong:
         raise CommandExecutionError(f"what the roles of this server need is not known: {wrong[0]}")
     return chunks
-
-
-def _installs(chunks):
-    chunks = [chunk for chunk in chunks if (chunk["state"], chunk["fun"]) == ("pkg", "installed")]
-    return {package for chunk in chunks for package in (chunk.get("pkgs") or [chunk["name"]])}
 
 
 def _simulated(*pkgs):

@@ -11,9 +11,9 @@ import insync_site
 import salt.utils.dictupdate
 
 CONF, SINK, SINK_SERVICE = "conf_server", "mail_sink", "mail-sink"
-# Who makes mails, and who hands them on.
-MAILING = ("web", "mailer")
-SENDING = MAILING[1]
+# Who hands mails on, and who makes them besides.
+SENDING = "mailer"
+MAILING = ("web", SENDING)
 CI, REPOSITORIES, INDEX = insync_inventory.CI, "hg_server", "pypi_server"
 # The second runs tests only, whatever its settings say of passwords.
 PUBLISHING, TESTING = CI

@@ -239,27 +239,24 @@ def _replicas(inventory):
             yield f"hosts.yaml: {key}: replicas in {environment} need exactly one server that plays '{PRIMARY}' there"
 
 
-def _left_databases(inventory):
-    both = {PRIMARY, REPLICA}
+def _left_halves(inventory):
+    """What takes the one role away would take the other one's programs, user and data away too."""
     for name, host in inventory["hosts"].items():
-        left, stays = both & set(retired_on(inventory, name)), both & set(host["roles"])
-        if left and stays:
-            reason = f"'{min(left)}' is the same database as '{min(stays)}', which it plays; strike it off here"
-            yield f"hosts.yaml: {name}.retired: {reason}"
+        for both, told in (((PRIMARY, REPLICA), "the same database as"), (CI, "made of the same as")):
+            left, stays = {*both} & {*retired_on(inventory, name)}, {*both} & {*host["roles"]}
+            if left and stays:
+                reason = f"'{min(left)}' is {told} '{min(stays)}', which it plays; strike it off here"
+                yield f"hosts.yaml: {name}.retired: {reason}"
+
+
+def _left_databases(inventory):
+    for name in inventory["hosts"]:
+        left = retired_on(inventory, name)
         clients = _led_to_production(inventory, environment_of(inventory, name))
         if PRIMARY in left and clients:
             reason = (
                 f"{', '.join(clients)} would be led to production's '{PRIMARY}'; let them leave too, or another play it"
             )
-            yield f"hosts.yaml: {name}.retired: {reason}"
-
-
-def _left_ci(inventory):
-    """Both are the same programs, with the same user and data."""
-    for name, host in inventory["hosts"].items():
-        left, stays = set(CI) & set(retired_on(inventory, name)), set(CI) & set(host["roles"])
-        if left and stays:
-            reason = f"'{min(left)}' is made of the same as '{min(stays)}', which it plays; strike it off here"
             yield f"hosts.yaml: {name}.retired: {reason}"
 
 
@@ -530,8 +527,8 @@ RULES = (
     _addresses,
     _single_roles,
     _replicas,
+    _left_halves,
     _left_databases,
-    _left_ci,
     _previews,
     _reach,
     _protocols,

@@ -2,12 +2,12 @@
 
 import dataclasses
 import datetime
-import itertools
 import os
 import pathlib
 import re
 import shutil
 
+import insync_chunks
 import insync_data_copy
 import insync_survey_lines
 
@@ -41,29 +41,18 @@ def of_states(chunks):
     """
     left = [chunk for chunk in chunks if chunk["__sls__"].endswith(".absent")]
     others = [chunk for chunk in chunks if chunk not in left]
-    wanted = _wanted(others)
-    kept = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_data", "kept")]
-    kept = [chunk for chunk in kept if chunk.get("package") not in wanted]
-    users = [chunk for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_user", "absent")]
-    staying = {chunk["name"] for chunk in users if chunk.get("package") in wanted}
-    packages = [chunk["pkgs"] for chunk in left if (chunk["state"], chunk["fun"]) == ("insync_package", "absent")]
-    data = {chunk["name"]: list(chunk["data"]) if "data" in chunk else [] for chunk in users}
-    paths = {chunk["name"] for chunk in kept if not chunk.get("if_empty")}.union(*data.values())
-    folders = [chunk["name"] for chunk in kept if chunk.get("if_empty")]
-    users = {name: where for name, where in data.items() if name not in staying}
+    wanted = insync_chunks.installs(others)
+    kept = [chunk for chunk in insync_chunks.of(left, "insync_data", "kept") if chunk.get("package") not in wanted]
+    folders = {chunk["name"] for chunk in kept if chunk.get("if_empty")}
+    paths, users = {chunk["name"] for chunk in kept} - folders, {}
+    for chunk in insync_chunks.of(left, "insync_user", "absent"):
+        data = list(chunk.get("data", ()))
+        paths.update(data)
+        if chunk.get("package") not in wanted:
+            users.setdefault(chunk["name"], []).extend(data)
+    packages = {name for chunk in insync_chunks.of(left, "insync_package", "absent") for name in chunk["pkgs"]}
     _check(paths, users, others)
-    gone = sorted({*itertools.chain(*packages)} - wanted)
-    return Left(tuple(sorted(paths)), tuple(sorted(folders)), users, tuple(gone))
-
-
-def _wanted(chunks):
-    """The packages that ``chunks`` install (set of str)."""
-    found = set()
-    for chunk in chunks:
-        if (chunk["state"], chunk["fun"]) in (("pkg", "installed"), ("pkg", "latest")):
-            named = chunk.get("pkgs") or [chunk["name"]]
-            found |= {one if isinstance(one, str) else next(iter(one)) for one in named}
-    return found
+    return Left(tuple(sorted(paths)), tuple(sorted(folders)), users, tuple(sorted(packages - wanted)))
 
 
 def _check(paths, users, others):

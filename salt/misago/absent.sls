@@ -58,3 +58,10 @@ misago-absent-redis-data:
   insync_data.kept:
     - name: /var/lib/redis
     - package: redis-tools
+
+misago-absent-redis-user:
+  insync_user.absent:
+    - name: redis
+    - package: redis-server
+    - require:
+      - insync_package: misago-absent-packages

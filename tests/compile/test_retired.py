@@ -100,3 +100,12 @@ def paths_of(what):
     for engine in ("files", "sqlite", "hg", "redis"):
         if engine in what:
             yield from [what[engine]] if isinstance(what[engine], str) else what[engine]
+
+
+def test_whoever_installs_by_uv_keeps_its_cache(compiled):
+    """The list in uv_cache/map.jinja is written out, because a role that has been left has no tunables."""
+    text = (ROOT / "salt" / "uv_cache" / "map.jinja").read_text()
+    by_uv = {"insync_bugsink", "insync_misago", "insync_release", "insync_venv"}
+    users = {host for host, one in compiled.items() if by_uv & {chunk["state"] for chunk in one["low"]}}
+    listed = {host for host in compiled if any(f"'{key}' in pillar" in text for key in compiled[host]["pillar"])}
+    assert users != set() and users <= listed

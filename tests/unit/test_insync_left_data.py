@@ -70,6 +70,7 @@ def test_what_goes_with_a_package_stays_with_it():
         chunk("insync_package", "absent", "misago-absent-packages", pkgs=["redis-server", "redis-tools"]),
         chunk("insync_data", "kept", "/var/lib/redis", package="redis-tools"),
         chunk("insync_user", "absent", "redis", data=["/srv/redis"], package="redis-server"),
+        chunk("insync_user", "absent", "redis", sls="misago.absent", package="redis-server"),
     ]
     found = insync_left_data.of_states(left)
     assert (found.paths, found.users, found.packages) == (
